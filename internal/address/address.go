@@ -1,0 +1,46 @@
+package address
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// MaxLength is the most characters of an address (Twilio: From of a WhatsApp message with a business-scoped user id).
+const MaxLength = 140
+
+// ErrInvalid says that a text is not a phone number that can exist. It never carries the text.
+var ErrInvalid = errors.New("not a valid phone number")
+
+// Address is a person's or a sender's address: +E.164, or a WhatsApp business-scoped id such as US.1A2B.
+//
+// Printing an Address (String, LogValue) gives the masked form; convert with string(a) where the real one must go out:
+// to Postgres, to Twilio, and to an operator who asked for it.
+type Address string
+
+// Parse reads a phone number as written in a CRM field and returns it in E.164. A number without a country code is
+// taken as one of region (ISO 3166-1, for example US). The error is ErrInvalid.
+func Parse(text, region string) (Address, error) {
+	number, err := phonenumbers.Parse(strings.TrimSpace(text), region)
+	if err != nil || !phonenumbers.IsValidNumber(number) {
+		return "", ErrInvalid
+	}
+	return Address(phonenumbers.Format(number, phonenumbers.E164)), nil
+}
+
+// Masked shows the last two characters only.
+func (a Address) Masked() string {
+	const shown = 2
+	if len(a) <= shown {
+		return strings.Repeat("*", len(a))
+	}
+	return "***" + string(a[len(a)-shown:])
+}
+
+// String is Masked, so that an address in an error text or a log line does not give the person away.
+func (a Address) String() string { return a.Masked() }
+
+// LogValue is Masked.
+func (a Address) LogValue() slog.Value { return slog.StringValue(a.Masked()) }

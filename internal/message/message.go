@@ -1,0 +1,121 @@
+package message
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/notification"
+)
+
+// Channel is a way to reach a person.
+type Channel string
+
+// The channels.
+const (
+	SMS      Channel = "sms"
+	WhatsApp Channel = "whatsapp"
+)
+
+// Purpose decides which consent a message needs.
+type Purpose string
+
+// The purposes: transactional needs no opt-out on record, marketing needs an opt-in on record.
+const (
+	Transactional Purpose = "transactional"
+	Marketing     Purpose = "marketing"
+)
+
+// Reason says why a message is in a state, in words that are the same in rows, metrics and JSON.
+type Reason string
+
+// The reasons.
+const (
+	ReasonNone             Reason = ""
+	ReasonInvalidNumber    Reason = "invalid_number"
+	ReasonTemplateError    Reason = "template_error"
+	ReasonOptedOut         Reason = "opted_out"
+	ReasonNoConsent        Reason = "no_consent"
+	ReasonNoRoute          Reason = "no_route"
+	ReasonRejected         Reason = "rejected"          // Twilio refused the request; error_code says why
+	ReasonRetriesExhausted Reason = "retries_exhausted" // every permitted try was refused
+	ReasonRetry            Reason = "retry"             // queued again after a refusal that may pass
+	ReasonProvenAbsent     Reason = "proven_absent"     // queued again: the earlier try never arrived
+	ReasonUnclear          Reason = "unclear_outcome"   // unknown: the call's result was not seen
+	ReasonDelivery         Reason = "delivery"          // a status callback; error_code says why when it failed
+)
+
+// SMSContent is a rendered text message with its size on the wire.
+type SMSContent struct {
+	Text     string `json:"text"`
+	Language string `json:"language"`
+	Encoding string `json:"encoding"` // GSM-7 or UCS-2
+	Segments int    `json:"segments"`
+}
+
+// WhatsAppContent is a rendered WhatsApp message. ContentSID with Variables is the approved template; Text is free
+// text for the 24-hour window. Either may be empty.
+type WhatsAppContent struct {
+	ContentSID string            `json:"content_sid,omitempty"`
+	Variables  map[string]string `json:"variables,omitempty"`
+	Text       string            `json:"text,omitempty"`
+	Language   string            `json:"language"`
+}
+
+// Content is what a template rendered, per channel; nil where the template has nothing for the channel. It is made
+// once, in the router, and stored on the message row.
+type Content struct {
+	SMS      *SMSContent      `json:"sms,omitempty"`
+	WhatsApp *WhatsAppContent `json:"whatsapp,omitempty"`
+}
+
+// Message is one message to one person, as the ledger has it.
+type Message struct {
+	ID             string // UUID, version 7
+	Org            notification.OrgID
+	NotificationID notification.ID
+	RecordID       notification.ID
+	Object         string
+	ContactID      string // Salesforce id that the conversation belongs to; may be empty
+	Rule           string
+	Template       string
+	Language       string // the language asked for; Content says which one was found
+	Purpose        Purpose
+	Channels       []Channel // in order of preference
+	To             address.Address
+	Content        Content
+	State          State
+	Reason         Reason
+	Detail         string // words for a person, without field values; may be empty
+	NotBefore      time.Time
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+
+	// Of the newest attempt; empty before the first one.
+	Channel   Channel
+	SID       string
+	ErrorCode int
+	Attempts  int
+}
+
+// Segments is the size of the message's SMS form, 0 when it has none.
+func (m *Message) Segments() int {
+	if m.Content.SMS == nil {
+		return 0
+	}
+	return m.Content.SMS.Segments
+}
+
+// Has tells whether there is content for a channel.
+func (c Content) Has(channel Channel) bool {
+	switch channel {
+	case SMS:
+		return c.SMS != nil
+	case WhatsApp:
+		return c.WhatsApp != nil
+	}
+	return false
+}
+
+// JSON is the stored form.
+func (c Content) JSON() ([]byte, error) { return json.Marshal(c) }
