@@ -43,6 +43,7 @@ const (
 	ReasonProvenAbsent     Reason = "proven_absent"     // queued again: the earlier try never arrived
 	ReasonUnclear          Reason = "unclear_outcome"   // unknown: the call's result was not seen
 	ReasonDelivery         Reason = "delivery"          // a status callback; error_code says why when it failed
+	ReasonFallback         Reason = "fallback"          // queued again for the next channel
 )
 
 // SMSContent is a rendered text message with its size on the wire.

@@ -1,0 +1,238 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+const (
+	statusLimit = 256 // callbacks worked on together
+	replyLimit  = 64
+)
+
+// errUnreadable says that a callback can't be read; working on it again would not help.
+var errUnreadable = errors.New("the callback can't be read")
+
+// statusLoop applies delivery statuses, all that wait in one transaction.
+func (d *Dispatcher) statusLoop(ctx context.Context) error {
+	for {
+		deliveries, err := d.Status.Fetch(ctx, statusLimit)
+		if err != nil {
+			return err
+		}
+		if err := d.applyStatuses(ctx, deliveries); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *Dispatcher) applyStatuses(ctx context.Context, deliveries []*stream.Delivery) error {
+	var events []store.StatusEvent
+	var readable []*stream.Delivery
+	for _, delivery := range deliveries {
+		event, err := d.statusEvent(delivery)
+		if err != nil {
+			if err := d.deadLetter(ctx, delivery, err); err != nil {
+				return err
+			}
+			continue
+		}
+		events, readable = append(events, event), append(readable, delivery)
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	var moved []message.State
+	err := d.persist(ctx, deliveries, func(ctx context.Context) (err error) {
+		moved, err = d.Ledger.ApplyStatus(ctx, events)
+		return err
+	})
+	switch {
+	case err == nil:
+		d.metrics.moved(moved)
+		d.ack(ctx, readable)
+		return nil
+	case ctx.Err() != nil:
+		return err
+	case len(readable) == 1:
+		return d.deadLetter(ctx, readable[0], err)
+	}
+	for _, one := range readable {
+		if err := d.applyStatuses(ctx, []*stream.Delivery{one}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// statusEvent reads a status callback: its form and the query of the URL that we gave Twilio.
+func (d *Dispatcher) statusEvent(delivery *stream.Delivery) (store.StatusEvent, error) {
+	form, received, err := readCallback(delivery)
+	if err != nil {
+		return store.StatusEvent{}, err
+	}
+	status, err := twilio.ParseStatus(form)
+	if err != nil {
+		return store.StatusEvent{}, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	state, ok := twilio.StatusToState(status.Status)
+	if !ok {
+		return store.StatusEvent{}, fmt.Errorf("%w: its status is not known", errUnreadable)
+	}
+	query, err := url.ParseQuery(delivery.Get(stream.HeaderQuery))
+	if err != nil {
+		query = url.Values{} // the SID will do
+	}
+	event := store.StatusEvent{
+		SID: status.SID, Status: status.Status, State: state, ErrorCode: status.ErrorCode,
+		MessageID: validUUID(query.Get("message")), AttemptID: validUUID(query.Get("attempt")), Received: received,
+	}
+	if state == message.Failed || state == message.Undelivered {
+		rule := d.Reactions.For(twilio.PhaseCallback, status.ErrorCode, 0)
+		event.Fallback = rule.Fallback
+		if rule.Reaction == twilio.OptOut {
+			event.OptOut = consent.FromErrorCode
+		}
+	}
+	return event, nil
+}
+
+// replyLoop works on replies one by one, in the order in which we received them.
+func (d *Dispatcher) replyLoop(ctx context.Context) error {
+	for {
+		deliveries, err := d.Inbound.Fetch(ctx, replyLimit)
+		if err != nil {
+			return err
+		}
+		for i, delivery := range deliveries {
+			if err := d.applyReply(ctx, delivery, deliveries[i:]); err != nil {
+				return err
+			}
+		}
+		d.inboundN.wake()
+	}
+}
+
+func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, held []*stream.Delivery) error {
+	reply, err := d.reply(delivery)
+	if err != nil {
+		return d.deadLetter(ctx, delivery, err)
+	}
+	var linked store.Linked
+	err = d.persist(ctx, held, func(ctx context.Context) (err error) {
+		linked, err = d.Ledger.ApplyReply(ctx, reply)
+		return err
+	})
+	switch {
+	case err == nil:
+		d.metrics.reply(reply, linked)
+		d.Log.InfoContext(ctx, "a reply came in", "sid", reply.SID, "from", reply.From, "channel", reply.Channel,
+			"keyword", reply.Keyword, "answers", linked.MessageID, "repeated", !linked.New)
+		d.ack(ctx, []*stream.Delivery{delivery})
+		return nil
+	case ctx.Err() != nil:
+		return err
+	}
+	return d.deadLetter(ctx, delivery, err)
+}
+
+// reply reads an inbound message and what it says about consent: Twilio's own word for it when there is one, else the
+// keywords.
+func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
+	form, received, err := readCallback(delivery)
+	if err != nil {
+		return store.Reply{}, err
+	}
+	in, err := twilio.ParseInbound(form)
+	if err != nil {
+		return store.Reply{}, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	reply := store.Reply{
+		SID: in.MessageSID, Sender: d.Sender.Name, Channel: in.Channel, From: in.From, Body: in.Body, Button: in.ButtonPayload,
+		RepliedSID: in.OriginalRepliedMessageSID, Received: received, Seq: delivery.Seq,
+	}
+	for _, media := range in.Media {
+		reply.Media = append(reply.Media, store.Media(media))
+	}
+	keyword, source := consent.FromOptOutType(in.OptOutType), consent.FromTwilio
+	if keyword == consent.None {
+		keyword, source = consent.Classify(in.Body), consent.FromKeyword
+	}
+	reply.Keyword = string(keyword)
+	entry := consent.Entry{
+		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: in.Body, OccurredAt: received,
+	}
+	switch keyword {
+	case consent.Stop:
+		entry.Action, reply.Consent = consent.OptOut, &entry
+	case consent.Start:
+		entry.Action, reply.Consent = consent.OptIn, &entry
+	case consent.Help, consent.None:
+	}
+	return reply, nil
+}
+
+// readCallback returns the form of a callback and when the door received it.
+func readCallback(delivery *stream.Delivery) (url.Values, time.Time, error) {
+	body, err := delivery.Body()
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	form, err := twilio.ParseForm(body)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	received, err := time.Parse(time.RFC3339Nano, delivery.Get(stream.HeaderReceived))
+	if err != nil {
+		received = delivery.Stored
+	}
+	return form, received, nil
+}
+
+// deadLetter keeps a callback that can't be worked on, and takes it off the belt.
+func (d *Dispatcher) deadLetter(ctx context.Context, delivery *stream.Delivery, cause error) error {
+	letter := stream.DeadLetter{
+		Stream: stream.Callbacks, Seq: delivery.Seq, Subject: delivery.Subject, Reason: cause.Error(),
+		Header: delivery.Header(), Data: delivery.Data,
+	}
+	err := d.persist(ctx, []*stream.Delivery{delivery}, func(ctx context.Context) error {
+		if err := d.Belt.DeadLetter(ctx, letter); err != nil {
+			return temporary{err}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.metrics.deadLetters.Inc()
+	d.Log.ErrorContext(ctx, "a callback went to the dead letters", "stream_seq", delivery.Seq, "reason", cause)
+	d.ack(ctx, []*stream.Delivery{delivery})
+	return nil
+}
+
+func (d *Dispatcher) ack(ctx context.Context, deliveries []*stream.Delivery) {
+	for _, delivery := range deliveries {
+		if err := delivery.Ack(); err != nil {
+			d.Log.WarnContext(ctx, "a callback could not be acknowledged and will come again", "error", err)
+		}
+	}
+}
+
+// validUUID is text when it is one of our ids, else empty.
+func validUUID(text string) string {
+	if uuid.Validate(text) != nil {
+		return ""
+	}
+	return text
+}

@@ -1,0 +1,205 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+// Source gives messages from the belt; *stream.Consumer is one.
+type Source interface {
+	Fetch(ctx context.Context, limit int) ([]*stream.Delivery, error)
+	AckFloor(ctx context.Context) (uint64, error)
+}
+
+// Belt is what else the dispatcher asks of JetStream; *stream.Client is one.
+type Belt interface {
+	PublishMessages(ctx context.Context, refs []stream.MessageRef) ([]uint64, error)
+	DeadLetter(ctx context.Context, letter stream.DeadLetter) error
+	LastInbound(ctx context.Context) (uint64, error)
+	Epoch(ctx context.Context) (time.Time, error)
+	Trim(ctx context.Context, retention map[stream.Name]time.Duration) (map[stream.Name]uint64, error)
+}
+
+// Ledger is what the dispatcher asks of the database; *store.Store is one.
+type Ledger interface {
+	Claim(ctx context.Context, request store.ClaimRequest) (*store.ClaimResult, error)
+	Record(ctx context.Context, outcomes []store.Outcome) error
+	Consent(ctx context.Context, addresses []address.Address) (map[address.Address]consent.State, error)
+	ApplyStatus(ctx context.Context, events []store.StatusEvent) ([]message.State, error)
+	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
+	Sweep(ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (int, error)
+	ExpireLeases(ctx context.Context, lookupAfter time.Duration) (int, error)
+	DueLookups(ctx context.Context, limit int, again time.Duration) ([]store.Lookup, error)
+	NoteAbsence(ctx context.Context, attemptID string, next time.Duration) error
+	NoteInDoubt(ctx context.Context, attemptID, why string, next time.Duration) error
+	KnownSIDs(ctx context.Context, sids []string) (map[string]bool, error)
+	CountUnknown(ctx context.Context) (int, error)
+}
+
+// Twilio sends and looks up; *twilio.Client is one.
+type Twilio interface {
+	Send(ctx context.Context, request twilio.Request) (twilio.Result, error)
+	List(ctx context.Context, query twilio.ListQuery) ([]twilio.Resource, error)
+}
+
+// Sender is one of our addresses at Twilio: a messaging service or a number for SMS, a number for WhatsApp.
+type Sender struct {
+	Name                string
+	MessagingServiceSID string
+	SMSFrom             address.Address
+	WhatsAppFrom        address.Address
+}
+
+// Has tells whether the sender can send on a channel.
+func (s Sender) Has(channel message.Channel) bool {
+	switch channel {
+	case message.SMS:
+		return s.MessagingServiceSID != "" || s.SMSFrom != ""
+	case message.WhatsApp:
+		return s.WhatsAppFrom != ""
+	}
+	return false
+}
+
+// Config is what a Dispatcher needs. Fields with a default may be zero; all others are required.
+type Config struct {
+	Messages Source
+	Inbound  Source
+	Status   Source
+	Belt     Belt
+	Ledger   Ledger
+	Twilio   Twilio
+	Sender   Sender
+
+	PublicURL      string                        // status callbacks are built from it; empty: none are asked for
+	SendTimeout    time.Duration                 // deadline of one call, counted from the claim; default 10 s
+	ReconcileAfter time.Duration                 // wait before an unknown outcome is looked up, and between look-ups; default 20 s
+	Concurrency    int                           // calls in flight; default 64
+	Tick           time.Duration                 // of the scheduler; default 500 ms
+	Tries          int                           // most attempts of a message that is refused for the time being; default 12
+	Retention      map[stream.Name]time.Duration // of finished stream messages; default 7 days, MESSAGES 1 hour
+	Reactions      *twilio.Reactions             // default: the shipped table
+
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.SendTimeout, 10*time.Second)
+	setDefault(&c.ReconcileAfter, 20*time.Second)
+	setDefault(&c.Concurrency, 64)
+	setDefault(&c.Tick, 500*time.Millisecond)
+	setDefault(&c.Tries, 12)
+	if c.Retention == nil {
+		const day = 24 * time.Hour
+		c.Retention = map[stream.Name]time.Duration{
+			stream.Notifications: 7 * day, stream.Callbacks: 7 * day, stream.Messages: time.Hour,
+		}
+	}
+	if c.Reactions == nil {
+		c.Reactions = twilio.DefaultReactions()
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c Config) validate() error {
+	var problems []error
+	if c.Messages == nil || c.Inbound == nil || c.Status == nil || c.Belt == nil || c.Ledger == nil || c.Twilio == nil ||
+		c.Log == nil || c.Metrics == nil {
+		problems = append(problems, errors.New("a part of the configuration is missing"))
+	}
+	if !c.Sender.Has(message.SMS) && !c.Sender.Has(message.WhatsApp) {
+		problems = append(problems, errors.New("the sender has neither an SMS nor a WhatsApp address"))
+	}
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "") {
+		problems = append(problems, errors.New("the public URL is not like https://host"))
+	}
+	return errors.Join(problems...)
+}
+
+// lease is how long other dispatchers leave an attempt alone: more than twice the time in which a call is over.
+func (c Config) lease() time.Duration { return 2*c.SendTimeout + 5*time.Second }
+
+// Dispatcher is stage 3.
+type Dispatcher struct {
+	Config
+
+	metrics  *metrics
+	gates    []gate
+	barrier  barrier
+	recorder *recorder
+	slots    chan struct{}
+	pause    pause
+	inboundN notifier
+}
+
+// New checks the configuration and makes a Dispatcher.
+func New(config Config) (*Dispatcher, error) {
+	config.PublicURL = strings.TrimSuffix(config.PublicURL, "/")
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("dispatcher: %w", err)
+	}
+	m, err := newMetrics(config.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("dispatcher: %w", err)
+	}
+	d := &Dispatcher{Config: config, metrics: m, slots: make(chan struct{}, config.Concurrency)}
+	d.gates = gates(config.Sender)
+	d.inboundN = newNotifier()
+	d.barrier = barrier{belt: config.Belt, inbound: config.Inbound, worked: d.inboundN}
+	d.recorder = newRecorder(config.Ledger, m, config.Log)
+	return d, nil
+}
+
+// Run works until ctx ends, then lets the calls in flight finish (each has a deadline of SendTimeout) and stores their
+// outcomes. It returns nil after an orderly end.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	recorded := make(chan struct{})
+	go func() {
+		defer close(recorded)
+		d.recorder.run(context.WithoutCancel(ctx))
+	}()
+	tasks, running := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return d.sendLoop(running) })
+	tasks.Go(func() error { return d.statusLoop(running) })
+	tasks.Go(func() error { return d.replyLoop(running) })
+	tasks.Go(func() error { return d.schedule(running) })
+	err := tasks.Wait()
+	d.waitForCalls()
+	d.recorder.close(2 * d.SendTimeout)
+	<-recorded
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// waitForCalls takes every slot: then nothing is in flight.
+func (d *Dispatcher) waitForCalls() {
+	for range cap(d.slots) {
+		d.slots <- struct{}{}
+	}
+}

@@ -1,0 +1,39 @@
+// Package dispatcher is stage 3: it turns messages into calls to Twilio, exactly one outcome each, and takes in what comes
+// back: delivery statuses, replies, opt-outs.
+//
+//	MESSAGES  -> claim (gates, attempt in `sending`, committed) -> call Twilio -> record the outcome
+//	CALLBACKS -> status: states move forward      -> replies: conversation, consent
+//	scheduler -> due rows on the belt, dead leases, unknown outcomes, old stream messages
+//
+// # The send protocol
+//
+//		          claim                 2xx with SID            callbacks
+//		queued ----------> sending ----------------> accepted -----------> sent, delivered, read, undelivered, failed
+//		   ^                 |  |  \
+//		   |   4xx, 429, no  |  |   `--- time-out, reset, 5xx, junk, dead dispatcher ---> unknown
+//		   |   connection    |  |                                                           |
+//		   `-----------------'  `--> failed, suppressed            found at Twilio: accepted |
+//		   ^                                                                                 |
+//		   `------------------- two listings, apart in time, don't show it: absent <---------'
+//
+//	  - An attempt is committed in state sending before the call, with a lease, and there is at most one attempt in sending
+//	    or unknown per sender, channel and address.
+//	  - The gates (consent, WhatsApp window, address free) are judged inside the claim, under the address lock that a STOP
+//	    takes too. After the claim and right before the call the dispatcher looks whether CALLBACKS holds a reply that nobody
+//	    has worked on yet; if so it waits for it and looks at consent again. So an opt-out that was durably received before
+//	    the call starts stops it.
+//	  - The call gives up at a deadline well inside the lease; the deadline is checked again right before writing. What
+//	    remains is a process frozen between that check and the kernel's write for longer than the lease.
+//	  - An unclear outcome is a state of its own, looked up at Twilio after a wait, and never sent again before it is proven
+//	    absent. In doubt it stays unknown.
+//
+// # How it fails
+//
+// When Postgres or NATS is away, nothing is claimed and nothing is acknowledged; outcomes of calls in flight are kept in
+// memory and stored when it is back, or, if the process dies, found by the look-up. A callback that can't be read goes to
+// DEADLETTERS.
+//
+// # How it is tested
+//
+// With twilio-go against our Twilio simulator, a real Postgres and an in-process nats-server.
+package dispatcher

@@ -1,0 +1,130 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+// whatsAppWindow is how long after a person's last message free text may go to them.
+//
+// Source: Twilio, "Key concepts: WhatsApp", the customer service window.
+const whatsAppWindow = 24 * time.Hour
+
+// windowMargin keeps a message from reaching Twilio just after the window has closed.
+const windowMargin = time.Minute
+
+// busyWait is how long a message waits behind another one to the same address whose call is in flight; unknownWait,
+// behind one whose outcome is unknown.
+const (
+	busyWait    = 250 * time.Millisecond
+	unknownWait = 5 * time.Second
+)
+
+// ruling is what one gate says of a message on one channel. The zero ruling lets it pass.
+type ruling struct {
+	refuse message.Reason // not on this channel; the next one may do
+	wait   time.Duration  // not now
+}
+
+// gate looks at a message on one channel. Gates are pure.
+type gate func(c *store.Candidate, channel message.Channel) ruling
+
+// gates is the way of every message to Twilio, whatever it comes from, in order.
+func gates(sender Sender) []gate {
+	return []gate{
+		routeGate(sender), // is there a sender and content for the channel
+		consentGate,       // does the person allow it
+		windowGate,        // does WhatsApp allow it now
+		addressGate,       // is no other call to this address open
+	}
+}
+
+func routeGate(sender Sender) gate {
+	return func(c *store.Candidate, channel message.Channel) ruling {
+		if !sender.Has(channel) || !c.Message.Content.Has(channel) {
+			return ruling{refuse: message.ReasonNoRoute}
+		}
+		return ruling{}
+	}
+}
+
+// consentGate refuses a channel on which the person's newest word is an opt-out, and, for marketing, any channel without
+// an opt-in.
+func consentGate(c *store.Candidate, channel message.Channel) ruling {
+	switch word := c.Consent.On(channel); {
+	case word == consent.OptOut:
+		return ruling{refuse: message.ReasonOptedOut}
+	case c.Message.Purpose == message.Marketing && word != consent.OptIn:
+		return ruling{refuse: message.ReasonNoConsent}
+	}
+	return ruling{}
+}
+
+// windowGate refuses WhatsApp when there is no approved template and the window for free text is closed.
+func windowGate(c *store.Candidate, channel message.Channel) ruling {
+	if channel == message.WhatsApp && c.Message.Content.WhatsApp.ContentSID == "" && !windowOpen(c) {
+		return ruling{refuse: message.ReasonNoRoute}
+	}
+	return ruling{}
+}
+
+func windowOpen(c *store.Candidate) bool {
+	last, ok := c.LastInbound[message.WhatsApp]
+	return ok && c.Now.Sub(last) < whatsAppWindow-windowMargin
+}
+
+func addressGate(c *store.Candidate, channel message.Channel) ruling {
+	switch c.Live[channel] {
+	case message.Sending:
+		return ruling{wait: busyWait}
+	case message.Unknown:
+		return ruling{wait: unknownWait}
+	}
+	return ruling{}
+}
+
+// judge sends a message through the gates, channel by channel in its order of preference: the first channel that passes
+// is taken. When none does, the gravest refusal is the reason.
+func (d *Dispatcher) judge(c store.Candidate) store.Verdict {
+	worst := message.ReasonNoRoute
+	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
+		channel := c.Message.Channels[i]
+		r := pass(d.gates, &c, channel)
+		switch {
+		case r.wait > 0:
+			return store.Verdict{Wait: r.wait}
+		case r.refuse == "":
+			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel)}
+		case gravity(r.refuse) > gravity(worst):
+			worst = r.refuse
+		}
+	}
+	return store.Verdict{Suppress: worst}
+}
+
+func pass(gates []gate, c *store.Candidate, channel message.Channel) ruling {
+	for _, g := range gates {
+		if r := g(c, channel); r != (ruling{}) {
+			return r
+		}
+	}
+	return ruling{}
+}
+
+// freeText tells whether a WhatsApp message goes as free text: it has one and the window is open.
+func freeText(c *store.Candidate, channel message.Channel) bool {
+	return channel == message.WhatsApp && c.Message.Content.WhatsApp.Text != "" && windowOpen(c)
+}
+
+func gravity(reason message.Reason) int {
+	switch reason { //nolint:exhaustive // the reasons of gates only
+	case message.ReasonOptedOut:
+		return 2
+	case message.ReasonNoConsent:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,152 @@
+package dispatcher
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+const (
+	// clockSkew is how far Twilio's clock may be from ours, and how much its listing may round.
+	clockSkew = time.Minute
+	// doubtWait is how long an attempt that can't be told stays unknown before the next look-up.
+	doubtWait = 2 * time.Minute
+	// absencesNeeded is how many listings, apart in time, must not show a message before it counts as absent.
+	absencesNeeded = 2
+	listLimit      = 100
+	lookupTimeout  = 10 * time.Second
+)
+
+// reconcile looks an unknown attempt up: found, it is adopted; absent from two listings apart in time, its message is
+// queued again; in doubt it stays unknown.
+func (d *Dispatcher) reconcile(ctx context.Context, l store.Lookup) error {
+	found, doubt, err := d.find(ctx, l)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		d.Log.WarnContext(ctx, "an unknown outcome can't be looked up now", "attempt", l.AttemptID, "error", err)
+		return d.Ledger.NoteInDoubt(ctx, l.AttemptID, "Twilio could not be asked", d.ReconcileAfter)
+	case found != nil:
+		return d.adopt(ctx, l, found)
+	case doubt:
+		d.metrics.lookups.WithLabelValues("doubt").Inc()
+		d.Log.WarnContext(ctx, "an unknown outcome stays unknown: Twilio has a message to this address that may be it",
+			"attempt", l.AttemptID, "to", l.Address)
+		return d.Ledger.NoteInDoubt(ctx, l.AttemptID, "Twilio has a message that may be this one", doubtWait)
+	case l.Absences+1 < absencesNeeded:
+		d.metrics.lookups.WithLabelValues("not_seen").Inc()
+		return d.Ledger.NoteAbsence(ctx, l.AttemptID, d.ReconcileAfter)
+	}
+	d.metrics.lookups.WithLabelValues("absent").Inc()
+	d.Log.InfoContext(ctx, "an unknown attempt is proven absent, its message is queued again", "attempt", l.AttemptID)
+	return d.record(ctx, store.Outcome{
+		MessageID: l.MessageID, AttemptID: l.AttemptID, State: message.Absent, Detail: "not in two listings of Twilio's messages",
+		MessageState: message.Queued, Reason: message.ReasonProvenAbsent, NextChannel: l.NextChannel,
+	})
+}
+
+func (d *Dispatcher) adopt(ctx context.Context, l store.Lookup, found *twilio.Resource) error {
+	d.metrics.lookups.WithLabelValues("found").Inc()
+	state, ok := twilio.StatusToState(found.Status)
+	if !ok {
+		state = message.Accepted
+	}
+	d.Log.InfoContext(ctx, "an unknown attempt was found at Twilio", "attempt", l.AttemptID, "sid", found.SID, "state", state)
+	return d.record(ctx, store.Outcome{
+		MessageID: l.MessageID, AttemptID: l.AttemptID, State: state, SID: found.SID, ErrorCode: found.ErrorCode,
+		Detail: "found by look-up", MessageState: state,
+	})
+}
+
+func (d *Dispatcher) record(ctx context.Context, o store.Outcome) error {
+	if err := d.Ledger.Record(ctx, []store.Outcome{o}); err != nil {
+		return err
+	}
+	d.metrics.recorded([]store.Outcome{o})
+	return nil
+}
+
+// find lists the messages to the address and looks for the attempt's: sent by us, in the attempt's time, and not another
+// attempt's. A body like ours makes it the one; a single candidate whose body can't be compared (a WhatsApp template) too.
+// Anything else that may be it is a doubt.
+func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Resource, doubt bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	resources, err := d.Twilio.List(ctx, twilio.ListQuery{To: string(l.Address), Channel: l.Channel, Limit: listLimit})
+	if err != nil {
+		return nil, false, err
+	}
+	candidates, err := d.candidates(ctx, l, resources)
+	if err != nil || len(candidates) == 0 {
+		return nil, false, err
+	}
+	text := body(l)
+	for _, c := range candidates {
+		if text != "" && c.Body == text {
+			return c, false, nil
+		}
+	}
+	if len(candidates) == 1 && text == "" {
+		return candidates[0], false, nil
+	}
+	return nil, true, nil
+}
+
+func (d *Dispatcher) candidates(ctx context.Context, l store.Lookup, resources []twilio.Resource) ([]*twilio.Resource, error) {
+	var fitting []*twilio.Resource
+	var sids []string
+	for i := range resources {
+		if d.fits(l, &resources[i]) {
+			fitting, sids = append(fitting, &resources[i]), append(sids, resources[i].SID)
+		}
+	}
+	if len(fitting) == 0 {
+		return nil, nil
+	}
+	known, err := d.Ledger.KnownSIDs(ctx, sids)
+	if err != nil {
+		return nil, err
+	}
+	var unclaimed []*twilio.Resource
+	for _, resource := range fitting {
+		if !known[resource.SID] {
+			unclaimed = append(unclaimed, resource)
+		}
+	}
+	return unclaimed, nil
+}
+
+func (d *Dispatcher) fits(l store.Lookup, r *twilio.Resource) bool {
+	if strings.HasPrefix(r.Direction, "inbound") {
+		return false
+	}
+	if !r.DateCreated.IsZero() && (r.DateCreated.Before(l.StartedAt.Add(-clockSkew)) || r.DateCreated.After(l.LeaseUntil.Add(clockSkew))) {
+		return false
+	}
+	switch l.Channel {
+	case message.WhatsApp:
+		return r.From == "" || r.From == d.Sender.WhatsAppFrom
+	case message.SMS:
+		if d.Sender.MessagingServiceSID != "" {
+			return r.MessagingServiceSID == "" || r.MessagingServiceSID == d.Sender.MessagingServiceSID
+		}
+		return r.From == "" || r.From == d.Sender.SMSFrom
+	}
+	return true
+}
+
+// body is the text that was sent, empty when a template was.
+func body(l store.Lookup) string {
+	switch {
+	case l.Channel == message.SMS && l.Content.SMS != nil:
+		return l.Content.SMS.Text
+	case l.Channel == message.WhatsApp && l.Content.WhatsApp != nil && l.Content.WhatsApp.ContentSID == "":
+		return l.Content.WhatsApp.Text
+	}
+	return ""
+}

@@ -1,0 +1,148 @@
+package dispatcher
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/url"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+const (
+	firstRetry   = time.Second
+	longestRetry = 5 * time.Minute
+	accountPause = 30 * time.Second // after an error that concerns the whole account
+)
+
+// callbackRetries asks Twilio to try a status callback five times, whatever went wrong: by default it tries twice, and only
+// when it can't connect. Source: Twilio, "Webhooks connection overrides".
+const callbackRetries = "#rc=5&rp=all"
+
+// send makes the one call of an attempt and hands the outcome to the recorder.
+func (d *Dispatcher) send(ctx context.Context, c store.Claimed, deadline time.Time) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if !time.Now().Before(deadline) { // frozen since the claim: the lease may be over soon
+		d.recorder.put(canceled(c, message.Queued, message.ReasonRetry))
+		return
+	}
+	began := time.Now()
+	result, err := d.Twilio.Send(ctx, d.request(c))
+	d.metrics.calls.Observe(time.Since(began).Seconds())
+	if err == nil {
+		d.recorder.put(store.Outcome{
+			MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Accepted, SID: result.SID,
+			MessageState: message.Accepted,
+		})
+		return
+	}
+	outcome := d.classify(c, err)
+	d.Log.WarnContext(ctx, "Twilio did not take a message", "message", c.Message.ID, "attempt", c.AttemptID, "to", c.Message.To,
+		"becomes", outcome.MessageState, "error", err)
+	d.recorder.put(outcome)
+}
+
+func (d *Dispatcher) request(c store.Claimed) twilio.Request {
+	request := twilio.Request{To: string(c.Message.To), Channel: c.Channel}
+	if d.PublicURL != "" {
+		query := url.Values{"message": {c.Message.ID}, "attempt": {c.AttemptID}}
+		request.StatusCallback = d.PublicURL + "/twilio/status?" + query.Encode() + callbackRetries
+	}
+	switch c.Channel {
+	case message.SMS:
+		request.From, request.MessagingServiceSID = string(d.Sender.SMSFrom), d.Sender.MessagingServiceSID
+		request.Body = c.Message.Content.SMS.Text
+	case message.WhatsApp:
+		request.From = string(d.Sender.WhatsAppFrom)
+		content := c.Message.Content.WhatsApp
+		if c.FreeText || content.ContentSID == "" {
+			request.Body = content.Text
+		} else {
+			request.ContentSID, request.ContentVariables = content.ContentSID, content.Variables
+		}
+	}
+	return request
+}
+
+// classify is the one place that says what a failed call means for the attempt and the message.
+func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
+	failure, ok := twilio.AsError(err)
+	if !ok { // not from the adapter: assume the worst
+		failure = &twilio.Error{Kind: twilio.Unclear, Cause: err}
+	}
+	o := store.Outcome{
+		MessageID: c.Message.ID, AttemptID: c.AttemptID, ErrorCode: failure.Code, Detail: failure.Rule.Meaning, NextChannel: c.Index,
+	}
+	switch failure.Kind {
+	case twilio.Unclear:
+		o.State, o.MessageState, o.Reason = message.Unknown, message.Unknown, message.ReasonUnclear
+		o.Detail, o.LookupAfter = failure.Error(), d.ReconcileAfter
+	case twilio.NotSent:
+		o.State, o.Detail = message.Refused, failure.Error()
+		d.retry(&o, c, failure)
+	case twilio.Refused:
+		o.State = message.Refused
+		d.refused(&o, c, failure)
+	}
+	return o
+}
+
+// refused follows the table of reactions: Twilio has said that there is no message, and why.
+func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
+	if failure.Rule.Stop == twilio.StopAll { // nothing is wrong with this message: it waits until the account works again
+		d.pause.extend(time.Now().Add(accountPause))
+		o.MessageState, o.Reason, o.RetryAfter = message.Queued, message.ReasonRetry, accountPause
+		return
+	}
+	switch failure.Reaction {
+	case twilio.Retry, twilio.Defer:
+		d.retry(o, c, failure)
+	case twilio.OptOut:
+		o.MessageState, o.Reason = message.Suppressed, message.ReasonOptedOut
+		o.Consent = &consent.Entry{
+			Org: c.Message.Org, Address: c.Message.To, Channel: c.Channel, Action: consent.OptOut, Source: consent.FromErrorCode,
+			Evidence: "attempt " + c.AttemptID, Note: failure.Rule.Meaning,
+		}
+	case twilio.Permanent, twilio.Alert, twilio.Content, twilio.SoftFail, twilio.Reconcile:
+		o.MessageState, o.Reason = message.Failed, message.ReasonRejected
+		if next := nextChannel(c); failure.Rule.Fallback && next > 0 {
+			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
+		}
+	}
+}
+
+// retry queues a message again with back-off, until its tries are used up.
+func (d *Dispatcher) retry(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
+	if c.Message.Attempts >= d.Tries {
+		o.MessageState, o.Reason = message.Failed, message.ReasonRetriesExhausted
+		return
+	}
+	o.MessageState, o.Reason = message.Queued, message.ReasonRetry
+	o.RetryAfter = max(backoff(c.Message.Attempts), failure.RetryAfter, failure.Rule.RetryAfter)
+	if failure.RetryAfter > 0 {
+		d.pause.extend(time.Now().Add(min(failure.RetryAfter, accountPause)))
+	}
+}
+
+// backoff doubles from a second to five minutes, a tenth up or down.
+//
+// Source: Twilio, "Best practices for scaling with Messaging Services": doubling with 10 % jitter.
+func backoff(attempt int) time.Duration {
+	wait := firstRetry << min(max(attempt-1, 0), 10)
+	wait = min(wait, longestRetry)
+	return wait + time.Duration((rand.Float64()-0.5)*0.2*float64(wait)) //nolint:gosec // jitter needs no secrecy
+}
+
+// nextChannel is the index of the next channel with content, 0 when there is none.
+func nextChannel(c store.Claimed) int {
+	for i := c.Index + 1; i < len(c.Message.Channels); i++ {
+		if c.Message.Content.Has(c.Message.Channels[i]) {
+			return i
+		}
+	}
+	return 0
+}

@@ -1,0 +1,126 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+const (
+	headerSignature = "X-Twilio-Signature"
+	maxSIDLength    = 64
+	emptyTwiML      = `<?xml version="1.0" encoding="UTF-8"?><Response/>`
+)
+
+// takeMessage stores a person's message. Twilio answers STOP and HELP itself, and Beckon's own replies go out through
+// the dispatcher, so the answer is always empty.
+func (i *Ingest) takeMessage(w http.ResponseWriter, r *http.Request) (accepted, error) {
+	attrs, err := i.takeCallback(r, stream.KindInbound, func(form url.Values) (string, error) {
+		return sid(form, "MessageSid", "SmsMessageSid", "SmsSid")
+	})
+	if err != nil {
+		return nil, err
+	}
+	write(w, http.StatusOK, "text/xml; charset=utf-8", []byte(emptyTwiML))
+	return attrs, nil
+}
+
+// takeStatus stores a delivery status. Each change of state is its own, so state and error code belong to the key.
+func (i *Ingest) takeStatus(w http.ResponseWriter, r *http.Request) (accepted, error) {
+	attrs, err := i.takeCallback(r, stream.KindStatus, func(form url.Values) (string, error) {
+		id, err := sid(form, "MessageSid", "SmsSid")
+		if err != nil {
+			return "", err
+		}
+		status := form.Get("MessageStatus")
+		if status == "" {
+			status = form.Get("SmsStatus")
+		}
+		return id + "." + url.QueryEscape(status) + "." + url.QueryEscape(form.Get("ErrorCode")), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return attrs, nil
+}
+
+func (i *Ingest) takeCallback(
+	r *http.Request, kind stream.CallbackKind, key func(form url.Values) (string, error),
+) (accepted, error) {
+	received := time.Now()
+	if r.Method != http.MethodPost {
+		return nil, errMethod
+	}
+	if i.cfg.Twilio.PublicURL == "" {
+		return nil, errNoPublicURL
+	}
+	signature := r.Header.Get(headerSignature)
+	if signature == "" {
+		return nil, errBadSignature
+	}
+	body, release, err := i.bodies.read(r, maxCallbackBody)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	contentType := r.Header.Get("Content-Type")
+	if err := i.cfg.Twilio.Verifier.Verify(i.publicURL(r), contentType, body, signature); err != nil {
+		return nil, errBadSignature
+	}
+	form, err := twilio.ParseForm(body)
+	if err != nil {
+		return nil, errNoSID // signed, but not a form
+	}
+	id, err := key(form)
+	if err != nil {
+		return nil, err
+	}
+	header := map[string]string{
+		stream.HeaderQuery: r.URL.RawQuery, stream.HeaderContentType: contentType,
+		stream.HeaderReceived: received.UTC().Format(time.RFC3339Nano),
+	}
+	err = i.durable(r.Context(), func(ctx context.Context) error {
+		return i.cfg.Publisher.PublishCallback(ctx, kind, id, header, body)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store callback: %w", err)
+	}
+	i.metrics.callbacks.WithLabelValues(string(kind)).Inc()
+	return accepted{slog.String("kind", string(kind)), slog.Int("bytes", len(body))}, nil
+}
+
+// publicURL is the URL that Twilio was given: our configured one with the request's path and query as they came.
+func (i *Ingest) publicURL(r *http.Request) string {
+	target := strings.TrimSuffix(i.cfg.Twilio.PublicURL, "/") + r.URL.EscapedPath()
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		target += "?" + r.URL.RawQuery
+	}
+	return target
+}
+
+// sid is the first of the named parameters that is given, if it can be a message's SID.
+func sid(form url.Values, names ...string) (string, error) {
+	for _, name := range names {
+		value := form.Get(name)
+		if value == "" {
+			continue
+		}
+		if len(value) > maxSIDLength || strings.IndexFunc(value, notAlphanumeric) >= 0 {
+			return "", errNoSID
+		}
+		return value, nil
+	}
+	return "", errNoSID
+}
+
+func notAlphanumeric(r rune) bool {
+	return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+}

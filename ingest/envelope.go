@@ -1,0 +1,104 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/notification"
+	"github.com/beckonhq/beckon/internal/salesforce"
+	"github.com/beckonhq/beckon/internal/stream"
+)
+
+// takeEnvelope is the way of one outbound message: endpoint, body, document, organisation, storage, acknowledgement.
+func (i *Ingest) takeEnvelope(w http.ResponseWriter, r *http.Request) (accepted, error) {
+	received := time.Now()
+	if err := i.checkEndpoint(r); err != nil {
+		return nil, err
+	}
+	body, release, err := i.bodies.read(r, i.cfg.Salesforce.MaxBody)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	envelope, err := salesforce.Decode(body, i.cfg.Salesforce.Limits)
+	if err != nil {
+		return nil, err
+	}
+	if !i.orgs[envelope.Org] {
+		return nil, errUnknownOrg
+	}
+	document, err := i.withoutSession(body)
+	if err != nil {
+		return nil, err
+	}
+	about := stream.Envelope{
+		Org: envelope.Org, Object: envelope.Object, Count: len(envelope.Notifications),
+		MsgID: duplicateKey(envelope), Received: received,
+	}
+	err = i.durable(r.Context(), func(ctx context.Context) error {
+		return i.cfg.Publisher.PublishNotification(ctx, about, document)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store envelope: %w", err)
+	}
+	i.metrics.envelopes.Inc()
+	i.metrics.notifications.Add(float64(about.Count))
+	write(w, http.StatusOK, salesforce.ContentType, i.ack)
+	return accepted{
+		slog.String("org", string(about.Org)), slog.String("object", about.Object),
+		slog.Int("notifications", about.Count), slog.Int("bytes", len(body)),
+	}, nil
+}
+
+// checkEndpoint looks at everything before the body.
+func (i *Ingest) checkEndpoint(r *http.Request) error {
+	given := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, PathSalesforce), "/")
+	given = strings.TrimSuffix(given, "/")
+	sum := sha256.Sum256([]byte(given)) // equal lengths, so that the comparison tells nothing about the secret's
+	if subtle.ConstantTimeCompare(sum[:], i.secret[:]) != 1 {
+		return errNotFound
+	}
+	if r.Method != http.MethodPost {
+		return errMethod
+	}
+	encoding := r.Header.Get("Content-Encoding")
+	if encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return errMediaType
+	}
+	if strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "json") {
+		return errMediaType
+	}
+	return nil
+}
+
+// withoutSession removes the session token from a document that was decoded. What is stored must decode, so what was
+// changed is decoded again.
+func (i *Ingest) withoutSession(body []byte) ([]byte, error) {
+	document := withoutSession(body)
+	if len(document) == len(body) {
+		return body, nil
+	}
+	if _, err := salesforce.Decode(document, i.cfg.Salesforce.Limits); err != nil {
+		return nil, errSession
+	}
+	return document, nil
+}
+
+// duplicateKey is the same for the same notifications of the same organisation, in whatever order.
+func duplicateKey(e *notification.Envelope) string {
+	ids := make([]string, len(e.Notifications))
+	for n := range e.Notifications {
+		ids[n] = string(e.Notifications[n].ID)
+	}
+	slices.Sort(ids)
+	sum := sha256.Sum256([]byte(string(e.Org) + "\n" + strings.Join(ids, "\n")))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,319 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/embedded"
+	"github.com/beckonhq/beckon/internal/embedded/natsd"
+	"github.com/beckonhq/beckon/internal/embedded/postgres"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/telemetry"
+)
+
+// lastWait is how long Stop waits, after everything was told to end, for what still runs.
+const lastWait = 2 * time.Second
+
+// Options say what to run.
+type Options struct {
+	Config  *config.Config
+	Roles   []string
+	Log     *slog.Logger
+	Version string
+	Reload  <-chan os.Signal // each value reloads rules and templates; may be nil
+}
+
+// App is a running process of Beckon.
+type App struct {
+	opts     Options
+	cfg      *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+
+	closers   closers
+	lock      *embedded.DirLock
+	natsd     *natsd.Server
+	postgres  *postgres.Server
+	conn      *nats.Conn
+	stream    *stream.Client
+	store     *store.Store
+	migrated  chan struct{} // closed when the schema is there
+	policies  *policies
+	addresses embedded.Addresses
+	public    *listener
+	admin     *listener
+	probes    *probes
+
+	work     *errgroup.Group // roles and what serves them
+	cancel   context.CancelFunc
+	finished chan struct{}
+}
+
+// Run starts a process, tells started its parts, and runs until ctx ends or a part fails for good; then it stops in order.
+func Run(ctx context.Context, opts Options, started func(*App)) error {
+	a, err := Start(ctx, opts)
+	if err != nil {
+		return err
+	}
+	if started != nil {
+		started(a)
+	}
+	select {
+	case <-ctx.Done():
+	case <-a.finished:
+	}
+	return a.Stop()
+}
+
+// Start opens every part of the process in order. When one fails, those before it are closed again.
+func Start(ctx context.Context, opts Options) (*App, error) {
+	if err := opts.Config.Check(opts.Roles); err != nil {
+		return nil, err
+	}
+	a := &App{
+		opts: opts, cfg: opts.Config, log: opts.Log, registry: telemetry.NewRegistry(opts.Version),
+		closers: closers{log: opts.Log}, migrated: make(chan struct{}), finished: make(chan struct{}),
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.cancel = cancel
+	a.work, running = errgroup.WithContext(running)
+	for _, step := range []struct {
+		name string
+		do   func(ctx, running context.Context) error
+	}{
+		{"embedded servers' directory", a.lockDir},
+		{"rules", a.loadRules},
+		{"NATS", a.startNATS},
+		{"private listener", a.startAdmin},
+		{"streams", a.openStreams},
+		{"Postgres", a.startPostgres},
+		{"roles", a.startRoles},
+		{"public listener", a.startPublic},
+		{"address file", a.writeAddresses},
+	} {
+		if err := step.do(ctx, running); err != nil {
+			cancel()
+			a.shutdown()
+			return nil, fmt.Errorf("start the %s: %w", step.name, err)
+		}
+	}
+	go func() {
+		<-running.Done() // a part failed, or Stop
+		close(a.finished)
+	}()
+	return a, nil
+}
+
+// Stop ends the process in order and returns why it ended: nil when it was asked to.
+func (a *App) Stop() error {
+	a.log.Info("stopping", "within", a.cfg.ShutdownTimeout)
+	a.shutdown()
+	a.cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- a.work.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(lastWait):
+		return errors.New("a part did not stop in time; what it was doing is left to redelivery")
+	}
+}
+
+func (a *App) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
+	defer cancel()
+	a.closers.close(ctx)
+}
+
+// URL is where the public listener can be reached on this machine, empty without the role ingest.
+func (a *App) URL() string {
+	if a.public == nil {
+		return ""
+	}
+	return a.public.url()
+}
+
+// AdminURL is where the private listener can be reached on this machine.
+func (a *App) AdminURL() string { return a.admin.url() }
+
+// has tells whether the process has one of the roles.
+func (a *App) has(roles ...string) bool {
+	return slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(a.opts.Roles, role) })
+}
+
+func (a *App) needsDatabase() bool { return a.has(config.RoleRouter, config.RoleDispatcher) }
+
+// lockDir takes the data directory when a server of ours will keep its files there.
+func (a *App) lockDir(context.Context, context.Context) error {
+	if a.cfg.NATS.URL != "" && (a.cfg.Database.URL != "" || !a.needsDatabase()) {
+		return nil
+	}
+	lock, err := embedded.Lock(a.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	a.lock = lock
+	a.closers.add("data directory", func(context.Context) error { return lock.Release() })
+	return nil
+}
+
+func (a *App) startNATS(ctx, _ context.Context) error {
+	if a.cfg.NATS.URL != "" {
+		return a.connectNATS(ctx)
+	}
+	server, err := natsd.Start(natsd.Config{Dir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log.With("part", "nats")})
+	if err != nil {
+		return err
+	}
+	a.natsd = server
+	a.closers.add("NATS server", func(context.Context) error { server.Shutdown(); return nil })
+	if a.conn, err = server.Conn(a.natsOptions()...); err != nil {
+		return err
+	}
+	a.closers.add("NATS connection", func(context.Context) error { a.conn.Close(); return nil })
+	a.addresses.NATSURL, a.addresses.NATSToken = server.Address(), server.Token()
+	return nil
+}
+
+func (a *App) connectNATS(ctx context.Context) error {
+	options := a.natsOptions()
+	if a.cfg.NATS.Creds != "" {
+		options = append(options, nats.UserCredentials(a.cfg.NATS.Creds))
+	}
+	return a.insist(ctx, "NATS", func(context.Context) (err error) {
+		if a.conn, err = nats.Connect(a.cfg.NATS.URL.Reveal(), options...); err != nil {
+			return fmt.Errorf("connect to NATS: %w", err)
+		}
+		a.closers.add("NATS connection", func(context.Context) error { a.conn.Close(); return nil })
+		return nil
+	})
+}
+
+func (a *App) natsOptions() []nats.Option {
+	return []nats.Option{
+		nats.Name("beckon " + strings.Join(a.opts.Roles, ",")), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				a.log.Warn("the connection to NATS is lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { a.log.Info("the connection to NATS is back") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { a.log.Warn("NATS reports an error", "error", err) }),
+	}
+}
+
+func (a *App) openStreams(ctx, _ context.Context) error {
+	return a.insist(ctx, "JetStream", func(ctx context.Context) (err error) {
+		a.stream, err = stream.Open(ctx, a.conn, stream.Options{
+			Replicas: a.cfg.NATS.Replicas, ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, Log: a.log.With("part", "stream"),
+		})
+		if err == nil {
+			a.closers.add("streams", func(context.Context) error { a.stream.Close(); return nil })
+		}
+		return err
+	})
+}
+
+// insist tries until do succeeds or ctx ends: what is away at the start may come.
+func (a *App) insist(ctx context.Context, what string, do func(context.Context) error) error {
+	const longest = 5 * time.Second
+	told := false
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, longest) {
+		err := do(ctx)
+		switch {
+		case err == nil:
+			if told {
+				a.log.InfoContext(ctx, "it answers now", "part", what)
+			}
+			return nil
+		case ctx.Err() != nil:
+			return errors.Join(err, ctx.Err())
+		case !told:
+			told = true
+			a.log.WarnContext(ctx, "waiting for a part that does not answer", "part", what, "error", err)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+// startPostgres starts the private server, or opens the pool to the configured one, and lets the migrations run beside:
+// the door does not wait for them.
+func (a *App) startPostgres(ctx, running context.Context) error {
+	if !a.needsDatabase() {
+		return nil
+	}
+	url := a.cfg.Database.URL.Reveal()
+	if url == "" {
+		server, err := postgres.Start(ctx, postgres.Config{
+			Dir: filepath.Join(a.cfg.DataDir, "postgres"), BinDir: a.cfg.PostgresBin, Log: a.log.With("part", "postgres"),
+		})
+		if err != nil {
+			return err
+		}
+		a.postgres, url = server, server.DSN()
+		a.addresses.DatabaseURL = url
+		a.closers.add("Postgres server", server.Stop)
+		a.work.Go(func() error {
+			select {
+			case <-server.Done():
+				return fmt.Errorf("the private Postgres server ended: %w", server.Err())
+			case <-running.Done():
+				return nil
+			}
+		})
+	}
+	ledger, err := store.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	a.store = ledger
+	a.closers.add("database connections", func(context.Context) error { ledger.Close(); return nil })
+	return nil
+}
+
+// migrate brings the schema up to date, waiting for a server that is away, and then lets the roles begin.
+func (a *App) migrate(ctx context.Context) error {
+	err := a.insist(ctx, "Postgres", func(ctx context.Context) error {
+		names, err := a.store.Migrate(ctx, a.log.With("part", "migrations"))
+		if len(names) > 0 {
+			a.log.InfoContext(ctx, "the database schema is up to date now", "applied", names)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	close(a.migrated)
+	return nil
+}
+
+func (a *App) writeAddresses(context.Context, context.Context) error {
+	if a.lock == nil {
+		return nil
+	}
+	a.addresses.AdminURL = a.admin.url()
+	if err := embedded.WriteAddresses(a.cfg.DataDir, a.addresses); err != nil {
+		return err
+	}
+	a.closers.add("address file", func(context.Context) error { return embedded.RemoveAddresses(a.cfg.DataDir) })
+	return nil
+}

@@ -1,0 +1,76 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
+)
+
+// Time-outs of both listeners. A body of 16 MiB must arrive within readTimeout; Salesforce itself gives up after 60 s.
+const (
+	headerTimeout = 10 * time.Second
+	readTimeout   = 60 * time.Second
+	writeTimeout  = 90 * time.Second
+	idleTimeout   = 120 * time.Second
+	maxHeader     = 64 << 10
+)
+
+// listener is an HTTP server on an address that is known.
+type listener struct {
+	net.Listener
+
+	server *http.Server
+}
+
+// newEcho makes an echo that writes nothing on its own and never redirects.
+func newEcho() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	return e
+}
+
+// listen opens the address and serves on it beside the other work.
+func listen(ctx context.Context, address string, handler http.Handler, work *errgroup.Group) (*listener, error) {
+	var config net.ListenConfig
+	socket, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	l := &listener{Listener: socket, server: &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+	}}
+	work.Go(func() error {
+		if err := l.server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve on %s: %w", address, err)
+		}
+		return nil
+	})
+	return l, nil
+}
+
+// url is how this machine reaches the listener.
+func (l *listener) url() string {
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return ""
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// shutdown stops accepting and waits for requests in progress; at the end of ctx it cuts them off.
+func (l *listener) shutdown(ctx context.Context) error {
+	if err := l.server.Shutdown(ctx); err != nil {
+		return errors.Join(err, l.server.Close())
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/beckonhq/beckon/dispatcher"
+	"github.com/beckonhq/beckon/ingest"
+	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/telemetry"
+	"github.com/beckonhq/beckon/internal/twilio"
+	"github.com/beckonhq/beckon/router"
+)
+
+// runner is a stage that works until its context ends.
+type runner interface {
+	Run(ctx context.Context) error
+}
+
+// role is a row of the table of roles. The role ingest is mounted on the public listener instead.
+type role struct {
+	name  string
+	build func() (runner, error)
+	needs []string // names of checks
+}
+
+func (a *App) roles() []role {
+	return []role{
+		{config.RoleIngest, nil, []string{"nats"}},
+		{config.RoleRouter, a.newRouter, []string{"nats", "postgres"}},
+		{config.RoleDispatcher, a.newDispatcher, []string{"nats", "postgres"}},
+	}
+}
+
+// startRoles builds the stages of this process and lets them run once the schema is there.
+func (a *App) startRoles(_, running context.Context) error {
+	working, stop := context.WithCancel(running)
+	var done []chan struct{}
+	for _, r := range a.roles() {
+		if !a.has(r.name) || r.build == nil {
+			continue
+		}
+		stage, err := r.build()
+		if err != nil {
+			stop()
+			return err
+		}
+		ended := make(chan struct{})
+		done = append(done, ended)
+		a.work.Go(func() error {
+			defer close(ended)
+			select {
+			case <-a.migrated:
+			case <-working.Done():
+				return nil
+			}
+			a.log.InfoContext(working, "working", "role", r.name)
+			if err := stage.Run(working); err != nil {
+				return fmt.Errorf("the role %s ended: %w", r.name, err)
+			}
+			return nil
+		})
+	}
+	if a.needsDatabase() {
+		a.work.Go(func() error {
+			if err := a.migrate(working); err != nil && working.Err() == nil {
+				return err
+			}
+			return nil
+		})
+	}
+	a.closers.add("roles", func(ctx context.Context) error {
+		stop()
+		for _, ended := range done {
+			select {
+			case <-ended:
+			case <-ctx.Done():
+				return fmt.Errorf("work in flight is left to redelivery: %w", ctx.Err())
+			}
+		}
+		return nil
+	})
+	return nil
+}
+
+func (a *App) newRouter() (runner, error) {
+	return router.New(router.Config{
+		Envelopes: a.stream.Consumer(stream.Router), Belt: a.stream, Ledger: a.store,
+		Rules: a.policies.rules, Templates: a.policies.templates, Region: a.cfg.DefaultRegion,
+		Log: a.log.With("part", "router"), Metrics: a.registry,
+	})
+}
+
+func (a *App) newDispatcher() (runner, error) {
+	tw := a.cfg.Twilio
+	account := twilio.Config{
+		AccountSID: tw.AccountSID, APIKey: tw.APIKey, APISecret: tw.APISecret.Reveal(), BaseURL: tw.APIURL,
+		MaxIdleConnsPerHost: a.cfg.Dispatch.Concurrency, SocketTimeout: a.cfg.Dispatch.SendTimeout,
+	}
+	if len(tw.AuthTokens) > 0 {
+		account.AuthToken = tw.AuthTokens[0].Reveal()
+	}
+	if err := account.Validate(); err != nil {
+		return nil, err
+	}
+	client := twilio.New(account)
+	a.closers.add("connections to Twilio", func(context.Context) error { client.Close(); return nil })
+	if a.cfg.HTTP.PublicURL == "" {
+		a.log.Warn("BECKON_PUBLIC_URL is not set: Twilio is not asked to report deliveries")
+	}
+	sender := a.cfg.Senders[0]
+	return dispatcher.New(dispatcher.Config{
+		Messages: a.stream.Consumer(stream.Dispatcher), Inbound: a.stream.Consumer(stream.Inbound),
+		Status: a.stream.Consumer(stream.StatusCallbacks), Belt: a.stream, Ledger: a.store, Twilio: client,
+		Sender: dispatcher.Sender(sender), PublicURL: a.cfg.HTTP.PublicURL, SendTimeout: a.cfg.Dispatch.SendTimeout,
+		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Concurrency: a.cfg.Dispatch.Concurrency,
+		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
+	})
+}
+
+func (a *App) loadRules(_, running context.Context) error {
+	if !a.has(config.RoleRouter) {
+		return nil
+	}
+	var err error
+	if a.policies, err = newPolicies(a.cfg.RulesDir, a.cfg.TemplatesDir, a.log.With("part", "rules"), a.registry); err != nil {
+		return err
+	}
+	a.log.Info("rules are loaded", "rule_set", a.policies.rules().Version(), "rules", len(a.policies.rules().Rules()))
+	a.work.Go(func() error { return a.policies.watch(running, a.opts.Reload) })
+	return nil
+}
+
+// startPublic opens the door for Salesforce and Twilio.
+func (a *App) startPublic(ctx, _ context.Context) error {
+	if !a.has(config.RoleIngest) {
+		return nil
+	}
+	tokens := make([]string, 0, len(a.cfg.Twilio.AuthTokens))
+	for _, token := range a.cfg.Twilio.AuthTokens {
+		tokens = append(tokens, token.Reveal())
+	}
+	door, err := ingest.New(ingest.Config{
+		Salesforce: ingest.Salesforce{
+			Orgs: a.cfg.Salesforce.OrgIDs, PathSecret: a.cfg.Salesforce.PathSecret.Reveal(), MaxBody: a.cfg.Salesforce.MaxBodyBytes,
+		},
+		Twilio:    ingest.Twilio{Verifier: twilio.NewVerifier(tokens), PublicURL: a.cfg.HTTP.PublicURL},
+		Publisher: a.stream, ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, MaxConcurrent: a.cfg.HTTP.MaxConcurrentRequests,
+		Log: a.log.With("part", "ingest"), Metrics: a.registry,
+	})
+	if err != nil {
+		return err
+	}
+	e := newEcho()
+	door.Mount(e)
+	if a.public, err = listen(ctx, a.cfg.HTTP.Addr, e, a.work); err != nil {
+		return err
+	}
+	a.closers.add("public listener", a.public.shutdown)
+	a.log.InfoContext(ctx, "the door is open", "address", a.public.Addr().String())
+	return nil
+}
+
+// startAdmin opens the private listener: health, metrics, API.
+func (a *App) startAdmin(ctx, _ context.Context) error {
+	a.probes = a.newProbes()
+	e := newEcho()
+	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "alive"}) })
+	e.GET("/readyz", a.probes.serve)
+	e.GET("/metrics", echo.WrapHandler(telemetry.Handler(a.registry)))
+	a.mountAPI(e.Group("/api/v1"))
+	var err error
+	if a.admin, err = listen(ctx, a.cfg.HTTP.AdminAddr, e, a.work); err != nil {
+		return err
+	}
+	a.closers.add("private listener", a.admin.shutdown)
+	return nil
+}
+
+func (a *App) newProbes() *probes {
+	p := &probes{needs: map[string][]string{}, warnings: a.warnings}
+	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres}
+	used := map[string]bool{}
+	for _, r := range a.roles() {
+		if a.has(r.name) {
+			p.needs[r.name] = r.needs
+			for _, name := range r.needs {
+				used[name] = true
+			}
+		}
+	}
+	for name := range used {
+		p.checks = append(p.checks, check{name, names[name]})
+	}
+	slices.SortFunc(p.checks, func(x, y check) int { return slices.Compare([]byte(x.name), []byte(y.name)) })
+	return p
+}
+
+func (a *App) lookNATS(ctx context.Context) error {
+	if a.stream == nil {
+		return errStarting
+	}
+	return a.stream.Ready(ctx)
+}
+
+func (a *App) lookPostgres(ctx context.Context) error {
+	if a.store == nil {
+		return errStarting
+	}
+	if err := a.store.Ready(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-a.migrated:
+		return nil
+	default:
+		return errStarting
+	}
+}
+
+func (a *App) warnings() []string {
+	var warnings []string
+	if a.policies != nil && a.policies.Err() != nil {
+		warnings = append(warnings, "the changed rules are not used: "+a.policies.Err().Error())
+	}
+	if a.cfg.HTTP.PublicURL == "" && a.has(config.RoleIngest, config.RoleDispatcher) {
+		warnings = append(warnings, "BECKON_PUBLIC_URL is not set: Twilio's callbacks are refused")
+	}
+	return warnings
+}
+
+// Healthy waits until /readyz would say ready, or ctx ends.
+func (a *App) Healthy(ctx context.Context) error {
+	return a.insistQuietly(ctx, func(ctx context.Context) error {
+		if r := a.probes.look(ctx); r.Status == statusUnavailable || len(r.Dependencies) > 0 && !allReady(r.Roles) {
+			return fmt.Errorf("%w: %+v", errStarting, r.Roles)
+		}
+		return nil
+	})
+}
+
+func allReady(roles map[string]condition) bool {
+	for _, c := range roles {
+		if c.Status != statusReady {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *App) insistQuietly(ctx context.Context, do func(context.Context) error) error {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := do(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}

@@ -1,0 +1,50 @@
+// Package config reads Beckon's configuration, and is the only one that reads the environment.
+//
+// Values come from the defaults, then beckon.yaml, then the environment; the later one counts. Reading is strict:
+// an unknown key or an unknown BECKON_ variable is an error (with a guess at what was meant), because a misspelt setting
+// would silently do nothing. All that is wrong is reported at once, with file, line and column. Variables that
+// Kubernetes sets by itself for services named beckon are let pass.
+//
+// Secrets have the type Secret and print as <redacted>, whatever prints them. Error texts never quote a secret or a
+// phone number.
+//
+// A configuration that loads is right in form and in itself. What a role needs beyond that, Check says: a machine that
+// only runs the router needs no Twilio credentials.
+//
+// The settings, one table for reading, printing and documentation (Reference gives it with defaults and meanings):
+//
+//	yaml path                      variable                        default
+//	http.addr                      BECKON_HTTP_ADDR                :8080
+//	http.admin_addr                BECKON_ADMIN_ADDR               127.0.0.1:9090
+//	http.public_url                BECKON_PUBLIC_URL
+//	http.max_concurrent_requests   BECKON_MAX_CONCURRENT_REQUESTS  512
+//	data_dir                       BECKON_DATA_DIR                 ./data
+//	nats.url                       BECKON_NATS_URL                 empty: embedded
+//	nats.creds                     BECKON_NATS_CREDS
+//	nats.replicas                  BECKON_NATS_REPLICAS            1
+//	database.url                   BECKON_DATABASE_URL             empty: private
+//	postgres.bin                   BECKON_POSTGRES_BIN             empty: search
+//	salesforce.org_ids             BECKON_SALESFORCE_ORG_IDS
+//	salesforce.path_secret         BECKON_SALESFORCE_PATH_SECRET
+//	salesforce.max_body_bytes      BECKON_MAX_BODY_BYTES           16777216
+//	salesforce.confirm_timeout     BECKON_CONFIRM_TIMEOUT          10s
+//	twilio.account_sid             TWILIO_ACCOUNT_SID
+//	twilio.auth_tokens             TWILIO_AUTH_TOKEN
+//	twilio.api_key                 TWILIO_API_KEY
+//	twilio.api_secret              TWILIO_API_SECRET
+//	twilio.messaging_service_sid   TWILIO_MESSAGING_SERVICE_SID
+//	twilio.from                    TWILIO_FROM
+//	twilio.whatsapp_from           TWILIO_WHATSAPP_FROM
+//	twilio.api_url                 BECKON_TWILIO_API_URL           https://api.twilio.com
+//	rules_dir                      BECKON_RULES_DIR                ./rules
+//	templates_dir                  BECKON_TEMPLATES_DIR            empty: the shipped ones
+//	default_region                 BECKON_DEFAULT_REGION           US
+//	dispatch.send_timeout          BECKON_SEND_TIMEOUT             10s
+//	dispatch.reconcile_after       BECKON_RECONCILE_AFTER          20s
+//	dispatch.concurrency           BECKON_DISPATCH_CONCURRENCY     64
+//	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
+//	log.level                      BECKON_LOG_LEVEL                info
+//	log.format                     BECKON_LOG_FORMAT               text
+//
+// Tests are tables, a golden file of error output, and a fuzz target that feeds Load arbitrary files.
+package config

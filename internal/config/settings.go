@@ -1,0 +1,148 @@
+package config
+
+// Setting describes one value for people: docs/configuration.md is made from it.
+type Setting struct {
+	// Path is its place in beckon.yaml, for example http.addr.
+	Path string
+	// Variable is its environment variable.
+	Variable string
+	// Default is the text of its default, empty for none.
+	Default string
+	// Meaning is one sentence.
+	Meaning string
+	// Secret says that it never prints.
+	Secret bool
+	// List says that it takes several values: a list in the file, commas in the variable.
+	List bool
+}
+
+// setting is a Setting and the field that it fills.
+type setting struct {
+	Setting
+	field func(*Config) value
+}
+
+// Reference lists all settings in the order of the documentation.
+func Reference() []Setting {
+	all := settings()
+	list := make([]Setting, len(all))
+	for i, s := range all {
+		list[i] = s.Setting
+	}
+	return list
+}
+
+func settings() []setting {
+	var all []setting
+	for _, group := range [][]setting{serverSettings(), salesforceSettings(), twilioSettings(), otherSettings()} {
+		all = append(all, group...)
+	}
+	for i := range all {
+		v := all[i].field(&Config{})
+		all[i].Secret, all[i].List = v.secret, v.list
+	}
+	return all
+}
+
+func def(path, variable, standard, meaning string, field func(*Config) value) setting {
+	return setting{
+		Setting: Setting{Path: path, Variable: variable, Default: standard, Meaning: meaning}, field: field,
+	}
+}
+
+func serverSettings() []setting {
+	return []setting{
+		def("http.addr", "BECKON_HTTP_ADDR", ":8080", "The public listener, for Salesforce and Twilio.",
+			func(c *Config) value { return hostPort(&c.HTTP.Addr) }),
+		def("http.admin_addr", "BECKON_ADMIN_ADDR", "127.0.0.1:9090", "The private listener: health, metrics, API, console.",
+			func(c *Config) value { return hostPort(&c.HTTP.AdminAddr) }),
+		def("http.public_url", "BECKON_PUBLIC_URL", "",
+			"How Salesforce and Twilio reach the public listener; signatures and status callbacks are built from it.",
+			func(c *Config) value { return webURL(&c.HTTP.PublicURL) }),
+		def("http.max_concurrent_requests", "BECKON_MAX_CONCURRENT_REQUESTS", "512",
+			"How many requests the public listener works on at once; beyond it the answer is 503.",
+			func(c *Config) value { return number(&c.HTTP.MaxConcurrentRequests, 1, 100_000) }),
+		def("data_dir", "BECKON_DATA_DIR", "./data", "Where the embedded NATS and the private Postgres keep their data.",
+			func(c *Config) value { return text(&c.DataDir) }),
+		def("nats.url", "BECKON_NATS_URL", "",
+			"The NATS servers, with commas between them; empty: embedded, on disk, synced before it confirms.",
+			func(c *Config) value { return natsURL(&c.NATS.URL) }),
+		def("nats.creds", "BECKON_NATS_CREDS", "", "The path of a NATS credentials file.",
+			func(c *Config) value { return text(&c.NATS.Creds) }),
+		def("nats.replicas", "BECKON_NATS_REPLICAS", "1", "How many NATS servers keep each stream: 1, 3 or 5.",
+			func(c *Config) value { return number(&c.NATS.Replicas, 1, 5) }),
+		def("database.url", "BECKON_DATABASE_URL", "",
+			"The Postgres server, postgres://...; empty: a private one that Beckon starts from the programs of the machine.",
+			func(c *Config) value { return databaseURL(&c.Database.URL) }),
+		def("postgres.bin", "BECKON_POSTGRES_BIN", "",
+			"The directory of the programs of the private Postgres; empty: PATH, then the usual places, then fetched.",
+			func(c *Config) value { return text(&c.PostgresBin) }),
+	}
+}
+
+func salesforceSettings() []setting {
+	return []setting{
+		def("salesforce.org_ids", "BECKON_SALESFORCE_ORG_IDS", "",
+			"The organisations that may send, 15 or 18 characters each.",
+			func(c *Config) value { return orgIDs(&c.Salesforce.OrgIDs) }),
+		def("salesforce.path_secret", "BECKON_SALESFORCE_PATH_SECRET", "",
+			"If set, the endpoint is /salesforce/outbound-messages/<secret>.",
+			func(c *Config) value { return pathSecret(&c.Salesforce.PathSecret) }),
+		def("salesforce.max_body_bytes", "BECKON_MAX_BODY_BYTES", "16777216", "The size of the largest envelope, in bytes.",
+			func(c *Config) value { return number(&c.Salesforce.MaxBodyBytes, 1024, 256<<20) }),
+		def("salesforce.confirm_timeout", "BECKON_CONFIRM_TIMEOUT", "10s",
+			"How long an envelope waits for its storage before the answer is 503; Salesforce gives up after 60s.",
+			func(c *Config) value { return duration(&c.Salesforce.ConfirmTimeout) }),
+	}
+}
+
+func twilioSettings() []setting {
+	return []setting{
+		def("twilio.account_sid", "TWILIO_ACCOUNT_SID", "", "The Twilio account, AC...",
+			func(c *Config) value { return sid(&c.Twilio.AccountSID, "AC") }),
+		def("twilio.auth_tokens", "TWILIO_AUTH_TOKEN", "",
+			"Several during rotation: any of them verifies a webhook, the first sends.",
+			func(c *Config) value { return secrets(&c.Twilio.AuthTokens) }),
+		def("twilio.api_key", "TWILIO_API_KEY", "", "Used to send when set, SK...",
+			func(c *Config) value { return sid(&c.Twilio.APIKey, "SK") }),
+		def("twilio.api_secret", "TWILIO_API_SECRET", "", "The secret of the API key.",
+			func(c *Config) value { return secret(&c.Twilio.APISecret) }),
+		def("twilio.messaging_service_sid", "TWILIO_MESSAGING_SERVICE_SID", "",
+			"The Messaging Service that sends SMS, MG...; goes before twilio.from.",
+			func(c *Config) value { return sid(&c.Twilio.MessagingServiceSID, "MG") }),
+		def("twilio.from", "TWILIO_FROM", "", "The number that sends SMS, +E.164 or a short code.",
+			func(c *Config) value { return phone(&c.Twilio.From, true) }),
+		def("twilio.whatsapp_from", "TWILIO_WHATSAPP_FROM", "", "The number that sends WhatsApp messages, +E.164.",
+			func(c *Config) value { return phone(&c.Twilio.WhatsAppFrom, false) }),
+		def("twilio.api_url", "BECKON_TWILIO_API_URL", "https://api.twilio.com",
+			"The base URL of the Twilio REST API, for tests and simulators.",
+			func(c *Config) value { return webURL(&c.Twilio.APIURL) }),
+	}
+}
+
+func otherSettings() []setting {
+	return []setting{
+		def("rules_dir", "BECKON_RULES_DIR", "./rules", "The rule files; read at start, on change and on SIGHUP.",
+			func(c *Config) value { return text(&c.RulesDir) }),
+		def("templates_dir", "BECKON_TEMPLATES_DIR", "",
+			"The template files, read like the rules; empty: the shipped defaults.",
+			func(c *Config) value { return text(&c.TemplatesDir) }),
+		def("default_region", "BECKON_DEFAULT_REGION", "US",
+			"The region (ISO 3166-1) of phone numbers that are written without a country code.",
+			func(c *Config) value { return region(&c.DefaultRegion) }),
+		def("dispatch.send_timeout", "BECKON_SEND_TIMEOUT", "10s",
+			"The deadline of one call to Twilio; the lease of an attempt is derived from it.",
+			func(c *Config) value { return duration(&c.Dispatch.SendTimeout) }),
+		def("dispatch.reconcile_after", "BECKON_RECONCILE_AFTER", "20s",
+			"The wait before an unknown outcome is looked up, and between the two look-ups.",
+			func(c *Config) value { return duration(&c.Dispatch.ReconcileAfter) }),
+		def("dispatch.concurrency", "BECKON_DISPATCH_CONCURRENCY", "64", "How many calls to Twilio go on at once.",
+			func(c *Config) value { return number(&c.Dispatch.Concurrency, 1, 10_000) }),
+		def("shutdown_timeout", "BECKON_SHUTDOWN_TIMEOUT", "20s", "How long work in flight may take when Beckon stops.",
+			func(c *Config) value { return duration(&c.ShutdownTimeout) }),
+		def("log.level", "BECKON_LOG_LEVEL", "info", "debug, info, warn or error.",
+			func(c *Config) value { return level(&c.Log.Level) }),
+		def("log.format", "BECKON_LOG_FORMAT", "text", "text or json.",
+			func(c *Config) value { return oneOf(&c.Log.Format, "text", "json") }),
+	}
+}

@@ -1,0 +1,126 @@
+package natsd
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// MaxPayload is the size in bytes of the largest message, the most that the NATS project advises.
+	MaxPayload = 8 << 20
+	// DefaultMaxStore is the most bytes of all streams together when Config.MaxStore is 0. It is there so that the
+	// limits of the streams decide, and not three quarters of what was free on the disk at start, the server's own choice.
+	DefaultMaxStore = 64 << 30
+
+	maxMemory    = 64 << 20
+	readyTimeout = 60 * time.Second
+)
+
+// Config is what Start needs.
+type Config struct {
+	// Dir is the directory of the store, for example data/nats. It is made when it is not there.
+	Dir string
+	// MaxStore is the most bytes on disk of all streams together; 0 means DefaultMaxStore.
+	MaxStore int64
+	// Log gets the server's log lines; nil drops them.
+	Log *slog.Logger
+}
+
+// Server is a running NATS server.
+type Server struct {
+	nats  *server.Server
+	token string
+}
+
+// Start opens the store and starts a server on a free port of 127.0.0.1. It returns when the server takes connections,
+// which after a crash is when the streams are recovered. The error wraps ErrNotReady.
+func Start(cfg Config) (*Server, error) {
+	if cfg.MaxStore == 0 {
+		cfg.MaxStore = DefaultMaxStore
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	token := rand.Text()
+	srv, err := server.NewServer(&server.Options{
+		ServerName:             "beckon",
+		Host:                   "127.0.0.1",
+		Port:                   server.RANDOM_PORT,
+		Authorization:          token,
+		MaxPayload:             MaxPayload,
+		JetStream:              true,
+		StoreDir:               cfg.Dir,
+		SyncAlways:             true,
+		JetStreamMaxMemory:     maxMemory,
+		JetStreamMaxStore:      cfg.MaxStore,
+		NoSigs:                 true,
+		DisableShortFirstPing:  true,
+		DisableJetStreamBanner: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotReady, err)
+	}
+	log := &bridge{log: cfg.Log}
+	srv.SetLoggerV2(log, false, false, false)
+	srv.Start()
+	// Start returns early when it cannot open the store: waiting then would only delay the answer.
+	if log.failed() || !srv.ReadyForConnections(readyTimeout) || !srv.JetStreamEnabled() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return nil, fmt.Errorf("%w on %s: %s", ErrNotReady, cfg.Dir, log.reason())
+	}
+	return &Server{nats: srv, token: token}, nil
+}
+
+// Conn makes a connection to the server inside the process, without the network. The caller closes it.
+func (s *Server) Conn(opts ...nats.Option) (*nats.Conn, error) {
+	opts = append([]nats.Option{nats.InProcessServer(s.nats), nats.Token(s.token), nats.MaxReconnects(-1)}, opts...)
+	conn, err := nats.Connect("", opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the embedded NATS: %w", err)
+	}
+	return conn, nil
+}
+
+// URL is the loopback address with the token, for a connection from another process. It is a secret.
+func (s *Server) URL() string {
+	address := url.URL{Scheme: "nats", User: url.User(s.token), Host: s.host()}
+	return address.String()
+}
+
+// Address is the loopback address without the token, for example nats://127.0.0.1:40001.
+func (s *Server) Address() string { return "nats://" + s.host() }
+
+// Token is what a connection to Address has to show. It is a secret, and new at each start.
+func (s *Server) Token() string { return s.token }
+
+// Healthy is nil as long as the server runs and JetStream works; else ErrNotReady or ErrJetStreamOff.
+func (s *Server) Healthy() error {
+	if !s.nats.Running() {
+		return ErrNotReady
+	}
+	if !s.nats.JetStreamEnabled() {
+		return ErrJetStreamOff
+	}
+	return nil
+}
+
+// Shutdown closes all connections and the store, and returns when that is done. It may be called more than once.
+func (s *Server) Shutdown() {
+	s.nats.Shutdown()
+	s.nats.WaitForShutdown()
+}
+
+func (s *Server) host() string {
+	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
+		return addr.String()
+	}
+	return ""
+}

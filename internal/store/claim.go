@@ -1,0 +1,254 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+)
+
+// Candidate is a queued message that a dispatcher wants to send, with all that its gates may look at, read under the
+// address lock.
+type Candidate struct {
+	Message     message.Message
+	NextChannel int // index into Message.Channels of the first one not tried in vain
+	Consent     consent.State
+	LastInbound map[message.Channel]time.Time     // when the person last wrote to the sender
+	Live        map[message.Channel]message.State // attempts to this address in sending or unknown
+	Now         time.Time                         // the database's clock
+}
+
+// Verdict is what the gates say of a candidate. Exactly one of Send, Suppress and Wait is set.
+type Verdict struct {
+	Send     message.Channel // send on this channel
+	Index    int             // of Send in the message's channels
+	FreeText bool            // the free text of a WhatsApp message instead of its template
+	Suppress message.Reason  // never send, for this reason
+	Detail   string
+	Wait     time.Duration // look again after this time
+}
+
+// Claimed is a message with a fresh attempt in state sending, committed: the caller must send it now.
+type Claimed struct {
+	Message   message.Message
+	AttemptID string
+	Channel   message.Channel
+	Index     int // of Channel in the message's channels
+	FreeText  bool
+}
+
+// ClaimRequest names the messages to claim. Lease is how long other dispatchers leave an attempt alone.
+type ClaimRequest struct {
+	IDs    []string
+	Sender string
+	Lease  time.Duration
+	Judge  func(Candidate) Verdict // pure
+}
+
+// ClaimResult is what became of the messages that were still queued and due; the others are somebody else's.
+type ClaimResult struct {
+	Claimed    []Claimed
+	Suppressed []message.Reason
+	Waiting    int
+}
+
+// Claim judges queued messages and, in one transaction under the locks of their addresses, makes an attempt in state
+// sending for each one that may go, and stores suppression and waiting for the others.
+func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, error) {
+	var result *ClaimResult
+	err := s.inTx(ctx, "claim messages", func(tx pgx.Tx) error {
+		result = &ClaimResult{}
+		candidates, err := lockQueued(ctx, tx, request.IDs)
+		if err != nil || len(candidates) == 0 {
+			return err
+		}
+		if err := readGateFacts(ctx, tx, request.Sender, candidates); err != nil {
+			return err
+		}
+		return writeVerdicts(ctx, tx, request, candidates, result)
+	})
+	return result, err
+}
+
+// lockQueued locks those of the messages that are queued, due, and not in another dispatcher's hands.
+func lockQueued(ctx context.Context, tx pgx.Tx, ids []string) ([]*Candidate, error) {
+	rows, err := tx.Query(ctx, `select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
+			m.template, m.language, m.purpose, m.channels, m.next_channel, m.recipient, m.content, m.attempts, m.not_before,
+			m.created_at, now()
+		from belt b join message m on m.id = b.message_id
+		where b.message_id = any ($1::text[]::uuid[]) and m.state = 'queued' and m.not_before <= now()
+		order by m.created_at, m.id for update of b, m skip locked`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("lock messages: %w", err)
+	}
+	candidates, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Candidate, error) {
+		var c Candidate
+		var content []byte
+		m := &c.Message
+		err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
+			&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, (*string)(&m.To), &content,
+			&m.Attempts, &m.NotBefore, &m.CreatedAt, &c.Now)
+		if err != nil {
+			return nil, err
+		}
+		m.State = message.Queued
+		return &c, json.Unmarshal(content, &m.Content)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	return candidates, nil
+}
+
+// readGateFacts takes the address locks, in order, and then reads what the gates look at.
+func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) error {
+	byAddress := map[string][]*Candidate{}
+	for _, c := range candidates {
+		c.Consent = consent.State{}
+		c.LastInbound = map[message.Channel]time.Time{}
+		c.Live = map[message.Channel]message.State{}
+		byAddress[string(c.Message.To)] = append(byAddress[string(c.Message.To)], c)
+	}
+	addresses := make([]string, 0, len(byAddress))
+	for a := range byAddress {
+		addresses = append(addresses, a)
+	}
+	var p pipeline
+	queueAddressLocks(&p, addresses)
+	var a, channel, phase string
+	queueConsent(&p, addresses, func(a string, channel message.Channel, mark consent.Mark) {
+		for _, c := range byAddress[a] {
+			c.Consent[channel] = mark
+		}
+	})
+	var at time.Time
+	p.query(`select address, channel, last_inbound_at from conversation
+		where sender = $1 and address = any ($2) and last_inbound_at is not null`,
+		func(rows pgx.Rows) error {
+			return each(rows, []any{&a, &channel, &at}, func() error {
+				for _, c := range byAddress[a] {
+					c.LastInbound[message.Channel(channel)] = at
+				}
+				return nil
+			})
+		}, sender, addresses)
+	p.query(`select address, channel, phase from live_attempt where sender = $1 and address = any ($2)`,
+		func(rows pgx.Rows) error {
+			return each(rows, []any{&a, &channel, &phase}, func() error {
+				for _, c := range byAddress[a] {
+					c.Live[message.Channel(channel)] = message.State(phase)
+				}
+				return nil
+			})
+		}, sender, addresses)
+	if err := p.run(ctx, tx); err != nil {
+		return fmt.Errorf("read what the gates look at: %w", err)
+	}
+	return nil
+}
+
+// addressLockClass sets the address locks apart from any other advisory lock in the database.
+const addressLockClass = 0x62656b // "bek"
+
+// queueAddressLocks takes a lock for each address until the end of the transaction, in an order that is the same
+// everywhere. Sending to an address, and consent for it, change under this lock only.
+func queueAddressLocks(p *pipeline, addresses []string) {
+	keys := make([]int32, 0, len(addresses))
+	for _, a := range addresses {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(a))
+		keys = append(keys, int32(h.Sum32()))
+	}
+	slices.Sort(keys)
+	p.exec(`select pg_advisory_xact_lock($1, k) from unnest($2::integer[]) k`, addressLockClass, slices.Compact(keys))
+}
+
+func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
+	var sent attemptColumns
+	var suppressed, reasons, details, waiting []string
+	var waits []time.Duration
+	taken := map[liveKey]bool{}
+	for _, c := range candidates {
+		verdict := request.Judge(*c)
+		key := liveKey{verdict.Send, c.Message.To}
+		switch {
+		case verdict.Suppress != "":
+			suppressed, reasons = append(suppressed, c.Message.ID), append(reasons, string(verdict.Suppress))
+			details = append(details, verdict.Detail)
+			result.Suppressed = append(result.Suppressed, verdict.Suppress)
+		case verdict.Send != "" && !taken[key]:
+			taken[key] = true
+			claimed := Claimed{
+				Message: c.Message, AttemptID: uuid.Must(uuid.NewV7()).String(),
+				Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText,
+			}
+			claimed.Message.Attempts++
+			sent.add(claimed)
+			result.Claimed = append(result.Claimed, claimed)
+		default: // told to wait, or behind another message of this run to the same address
+			waiting, waits = append(waiting, c.Message.ID), append(waits, verdict.Wait)
+			result.Waiting++
+		}
+	}
+	var p pipeline
+	if len(sent.ids) > 0 {
+		sent.queue(&p, request)
+	}
+	if len(suppressed) > 0 {
+		p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))
+			update message m set state = 'suppressed', reason = u.reason, detail = u.detail, updated_at = now()
+			from unnest($1::text[], $2::text[], $3::text[]) u (id, reason, detail) where m.id = u.id::uuid`, suppressed, reasons, details)
+	}
+	if len(waiting) > 0 {
+		p.exec(`update belt b set seq = null, due_at = now() + u.wait from unnest($1::text[], $2::interval[]) u (id, wait)
+			where b.message_id = u.id::uuid`, waiting, waits)
+	}
+	if err := p.run(ctx, tx); err != nil {
+		return fmt.Errorf("write attempts: %w", err)
+	}
+	return nil
+}
+
+type liveKey struct {
+	channel message.Channel
+	to      address.Address
+}
+
+// attemptColumns holds new attempts column by column.
+type attemptColumns struct {
+	ids, messages, orgs, channels, addresses []string
+	numbers                                  []int32
+}
+
+func (a *attemptColumns) add(c Claimed) {
+	a.ids, a.messages = append(a.ids, c.AttemptID), append(a.messages, c.Message.ID)
+	a.orgs, a.channels = append(a.orgs, string(c.Message.Org)), append(a.channels, string(c.Channel))
+	a.addresses, a.numbers = append(a.addresses, string(c.Message.To)), append(a.numbers, int32(c.Message.Attempts))
+}
+
+func (a *attemptColumns) queue(p *pipeline, request ClaimRequest) {
+	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state)
+		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'sending'
+		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[])
+			u (id, message_id, number, org, channel, address)`,
+		a.ids, a.messages, a.numbers, a.orgs, a.channels, a.addresses, request.Sender)
+	p.exec(`insert into live_attempt (attempt_id, sender, channel, address, phase, lease_until)
+		select id::uuid, $4, channel, address, 'sending', now() + $5::interval
+		from unnest($1::text[], $2::text[], $3::text[]) u (id, channel, address)`,
+		a.ids, a.channels, a.addresses, request.Sender, request.Lease)
+	p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))
+		update message m set state = 'sending', reason = '', detail = '', error_code = 0, channel = u.channel,
+			attempt_id = u.attempt_id::uuid, attempts = u.number, updated_at = now()
+		from unnest($1::text[], $2::text[], $3::text[], $4::integer[]) u (id, attempt_id, channel, number)
+		where m.id = u.id::uuid`,
+		a.messages, a.ids, a.channels, a.numbers)
+}

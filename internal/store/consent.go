@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/notification"
+)
+
+// queueConsent reads the newest entry per address and channel.
+func queueConsent(p *pipeline, addresses []string, got func(address string, channel message.Channel, mark consent.Mark)) {
+	p.query(`select distinct on (address, channel) address, channel, action, occurred_at, id from consent
+		where address = any ($1) order by address, channel, occurred_at desc, id desc`,
+		func(rows pgx.Rows) error {
+			var a, channel string
+			var mark consent.Mark
+			return each(rows, []any{&a, &channel, (*string)(&mark.Action), &mark.At, &mark.Position}, func() error {
+				got(a, message.Channel(channel), mark)
+				return nil
+			})
+		}, addresses)
+}
+
+// Consent returns what the ledger says of each address; an address without an entry has an empty state.
+func (s *Store) Consent(ctx context.Context, addresses []address.Address) (map[address.Address]consent.State, error) {
+	states := make(map[address.Address]consent.State, len(addresses))
+	plain := make([]string, len(addresses))
+	for i, a := range addresses {
+		states[a], plain[i] = consent.State{}, string(a)
+	}
+	err := s.inTx(ctx, "read consent", func(tx pgx.Tx) error {
+		var p pipeline
+		queueConsent(&p, plain, func(a string, channel message.Channel, mark consent.Mark) {
+			states[address.Address(a)][channel] = mark
+		})
+		return p.run(ctx, tx)
+	})
+	return states, err
+}
+
+// AddConsent adds an entry to the ledger, under the lock of its address. An entry with the same source, evidence and action
+// is taken as the same one, and is not added again.
+func (s *Store) AddConsent(ctx context.Context, entry consent.Entry) error {
+	return s.inTx(ctx, "add to the consent ledger", func(tx pgx.Tx) error {
+		var p pipeline
+		queueAddressLocks(&p, []string{string(entry.Address)})
+		queueEntry(&p, entry)
+		return p.run(ctx, tx)
+	})
+}
+
+func queueEntry(p *pipeline, e consent.Entry) {
+	p.exec(`insert into consent (org, address, channel, action, source, evidence, note, occurred_at)
+		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now())) on conflict do nothing`,
+		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), e.Evidence, e.Note, orNull(e.OccurredAt))
+}
+
+// ConsentHistory returns every entry about an address, oldest first.
+func (s *Store) ConsentHistory(ctx context.Context, a address.Address) ([]consent.Entry, error) {
+	rows, err := s.pool.Query(ctx, `select org, address, channel, action, source, evidence, note, occurred_at, recorded_at
+		from consent where address = $1 order by occurred_at, id`, string(a))
+	if err != nil {
+		return nil, fmt.Errorf("read the consent ledger: %w", err)
+	}
+	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.Entry, error) {
+		var e consent.Entry
+		err := row.Scan((*string)(&e.Org), (*string)(&e.Address), (*string)(&e.Channel), (*string)(&e.Action), (*string)(&e.Source),
+			&e.Evidence, &e.Note, &e.OccurredAt, &e.RecordedAt)
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the consent ledger: %w", err)
+	}
+	return entries, nil
+}
+
+// orNull is nil for the zero time.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// anyOrg is the organisation of an entry that belongs to no single one.
+func anyOrg(org notification.OrgID) notification.OrgID {
+	if org == "" {
+		return consent.AnyOrg
+	}
+	return org
+}

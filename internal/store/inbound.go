@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/notification"
+)
+
+// Reply is a message that a person sent to one of our senders.
+type Reply struct {
+	SID        string
+	Sender     string
+	Channel    message.Channel
+	From       address.Address
+	Body       string
+	Button     string
+	Media      []Media
+	RepliedSID string         // the message that it quotes; may be empty
+	Keyword    string         // stop, start, help, or empty
+	Consent    *consent.Entry // what it says about consent; Org is filled in here
+	Received   time.Time
+	Seq        uint64 // its sequence in CALLBACKS
+}
+
+// Media is a picture or file of a reply, by reference.
+type Media struct {
+	URL         string `json:"url"`
+	ContentType string `json:"content_type"`
+}
+
+// Linked says what a reply was joined to; the zero value when nothing was ever sent to its address.
+type Linked struct {
+	New       bool // false: the reply had been stored before
+	Org       notification.OrgID
+	MessageID string
+	RecordID  notification.ID
+	Contact   string
+}
+
+// ApplyReply stores a reply with its conversation, links it to the message that it answers and to that message's
+// Salesforce record, and adds what it says about consent to the ledger, in one transaction under the address lock. A
+// repeated call changes nothing.
+func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
+	var linked Linked
+	err := s.inTx(ctx, "store a reply", func(tx pgx.Tx) error {
+		var p pipeline
+		queueAddressLocks(&p, []string{string(r.From)})
+		if err := p.run(ctx, tx); err != nil {
+			return fmt.Errorf("lock the address: %w", err)
+		}
+		var err error
+		if linked, err = findAnswered(ctx, tx, r); err != nil {
+			return err
+		}
+		return writeReply(ctx, tx, r, &linked)
+	})
+	return linked, err
+}
+
+// findAnswered finds the message that the reply quotes, else the newest one from that sender to that person.
+func findAnswered(ctx context.Context, tx pgx.Tx, r Reply) (Linked, error) {
+	var l Linked
+	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id from attempt a join message m on m.id = a.message_id
+		where a.sender = $1 and a.channel = $2 and a.address = $3 and a.state not in ('refused', 'canceled', 'absent')
+		order by coalesce(a.sid = $4, false) desc, a.started_at desc limit 1`,
+		r.Sender, string(r.Channel), string(r.From), r.RepliedSID).
+		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return Linked{}, fmt.Errorf("find the message that a reply answers: %w", err)
+	}
+	l.Org = anyOrg(l.Org)
+	return l, nil
+}
+
+func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
+	media, err := json.Marshal(append([]Media{}, r.Media...))
+	if err != nil {
+		return fmt.Errorf("encode the media of a reply: %w", err)
+	}
+	var conversation string
+	err = tx.QueryRow(ctx, `insert into conversation as c
+			(id, org, sender, channel, address, contact_id, record_id, last_message_id, last_inbound_at)
+		values ($1::uuid, $2, $3, $4, $5, $6, $7, nullif($8, '')::uuid, $9)
+		on conflict (sender, channel, address) do update set org = excluded.org, contact_id = excluded.contact_id,
+			record_id = excluded.record_id, last_message_id = excluded.last_message_id,
+			last_inbound_at = greatest(c.last_inbound_at, excluded.last_inbound_at)
+		returning id::text`,
+		uuid.Must(uuid.NewV7()).String(), string(linked.Org), r.Sender, string(r.Channel), string(r.From), linked.Contact,
+		string(linked.RecordID), linked.MessageID, r.Received).Scan(&conversation)
+	if err != nil {
+		return fmt.Errorf("open the conversation: %w", err)
+	}
+	tag, err := tx.Exec(ctx, `insert into inbound (sid, org, conversation_id, sender, channel, address, body, media, keyword, button,
+			message_id, record_id, received_at, stream_seq)
+		values ($1, $2, $3::uuid, $4, $5, $6, $7, $8::jsonb, $9, $10, nullif($11, '')::uuid, $12, $13, $14) on conflict do nothing`,
+		r.SID, string(linked.Org), conversation, r.Sender, string(r.Channel), string(r.From), r.Body, string(media), r.Keyword,
+		r.Button, linked.MessageID, string(linked.RecordID), r.Received, int64(r.Seq))
+	if err != nil {
+		return fmt.Errorf("insert a reply: %w", err)
+	}
+	linked.New = tag.RowsAffected() > 0
+	if r.Consent == nil {
+		return nil
+	}
+	entry := *r.Consent
+	entry.Org = linked.Org
+	var p pipeline
+	queueEntry(&p, entry)
+	if err := p.run(ctx, tx); err != nil {
+		return fmt.Errorf("add a reply's consent: %w", err)
+	}
+	return nil
+}

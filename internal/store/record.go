@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+)
+
+// Outcome is how an attempt ended, as far as the caller saw, and what becomes of its message.
+type Outcome struct {
+	MessageID string
+	AttemptID string
+	State     message.State // of the attempt: Accepted or later, Refused, Failed, Unknown, Absent, Canceled
+	SID       string
+	ErrorCode int
+	Detail    string
+
+	MessageState message.State // Accepted or later, Failed, Suppressed, Unknown, Queued
+	Reason       message.Reason
+	RetryAfter   time.Duration // of a Queued message
+	NextChannel  int           // index of the channel to try first, for a Queued message
+	LookupAfter  time.Duration // of an Unknown attempt: when to look it up
+	Consent      *consent.Entry
+}
+
+// Record stores the outcomes of attempts in one transaction. An attempt that is no longer in sending or unknown (a status
+// callback came first, or another process reconciled it) keeps its state and only learns its SID; its message is left alone.
+func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	var c outcomeColumns
+	for _, o := range outcomes {
+		c.add(o)
+	}
+	return s.inTx(ctx, "record outcomes", func(tx pgx.Tx) error {
+		var p pipeline
+		p.exec(`select 1 from attempt where id = any ($1::text[]::uuid[]) order by id for update`, c.attempts)
+		for _, o := range outcomes {
+			if o.Consent != nil {
+				queueAddressLocks(&p, []string{string(o.Consent.Address)})
+				queueEntry(&p, *o.Consent)
+			}
+		}
+		c.queue(&p)
+		var early []StatusEvent
+		queueEarly(&p, c.sids, &early)
+		if err := p.run(ctx, tx); err != nil || len(early) == 0 {
+			return err
+		}
+		_, err := applyEvents(ctx, tx, early)
+		return err
+	})
+}
+
+type outcomeColumns struct {
+	messages, attempts, states, sids, details, messageStates, reasons []string
+	codes, channels                                                   []int32
+	retries, lookups                                                  []time.Duration
+}
+
+func (c *outcomeColumns) add(o Outcome) {
+	c.messages, c.attempts = append(c.messages, o.MessageID), append(c.attempts, o.AttemptID)
+	c.states, c.sids = append(c.states, string(o.State)), append(c.sids, o.SID)
+	c.details, c.codes = append(c.details, o.Detail), append(c.codes, int32(o.ErrorCode))
+	c.messageStates, c.reasons = append(c.messageStates, string(o.MessageState)), append(c.reasons, string(o.Reason))
+	c.channels = append(c.channels, int32(o.NextChannel))
+	c.retries, c.lookups = append(c.retries, o.RetryAfter), append(c.lookups, o.LookupAfter)
+}
+
+func (c *outcomeColumns) queue(p *pipeline) {
+	// Messages first: whether an outcome counts is read from the attempt before it changes.
+	p.exec(`with u as (
+			select * from unnest($1::text[]::uuid[], $2::text[]::uuid[], $3::text[], $4::text[], $5::integer[], $6::integer[],
+				$7::interval[], $8::text[]) u (message_id, attempt_id, state, reason, error_code, next_channel, retry, detail)
+		), moved as (
+			update message m set state = u.state, reason = u.reason, error_code = u.error_code, detail = u.detail,
+				next_channel = case when u.state = 'queued' then u.next_channel else m.next_channel end,
+				not_before = case when u.state = 'queued' then now() + u.retry else m.not_before end,
+				updated_at = now()
+			from u join attempt a on a.id = u.attempt_id
+			where m.id = u.message_id and m.attempt_id = u.attempt_id and a.state in ('sending', 'unknown')
+				and m.state in ('sending', 'unknown')
+			returning m.id, m.org, m.state, m.not_before)
+		insert into belt (message_id, org, due_at) select id, org, not_before from moved where state = 'queued'
+		on conflict do nothing`,
+		c.messages, c.attempts, c.messageStates, c.reasons, c.codes, c.channels, c.retries, c.details)
+	p.exec(`update attempt a set sid = coalesce(a.sid, nullif(u.sid, '')),
+			state = case when a.state in ('sending', 'unknown') then u.state else a.state end,
+			error_code = case when a.state in ('sending', 'unknown') then u.error_code else a.error_code end,
+			detail = case when a.state in ('sending', 'unknown') then u.detail else a.detail end, updated_at = now()
+		from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[]) u (id, state, sid, error_code, detail)
+		where a.id = u.id::uuid`, c.attempts, c.states, c.sids, c.codes, c.details)
+	p.exec(`delete from live_attempt l using attempt a
+		where a.id = l.attempt_id and l.attempt_id = any ($1::text[]::uuid[]) and a.state not in ('sending', 'unknown')`, c.attempts)
+	p.exec(`update live_attempt l set phase = 'unknown', lookup_at = greatest(l.lease_until, now()) + u.lookup
+		from unnest($1::text[], $2::text[], $3::interval[]) u (id, state, lookup)
+		where l.attempt_id = u.id::uuid and u.state = 'unknown'`, c.attempts, c.states, c.lookups)
+}
+
+// queueEarly reads the events that came before their SID was known and named no attempt.
+func queueEarly(p *pipeline, sids []string, early *[]StatusEvent) {
+	p.query(`select sid, status, state, error_code, received_at from delivery_event
+		where sid = any ($1) and attempt_id is null order by id`,
+		func(rows pgx.Rows) error {
+			var e StatusEvent
+			return each(rows, []any{&e.SID, &e.Status, (*string)(&e.State), &e.ErrorCode, &e.Received}, func() error {
+				*early = append(*early, e)
+				return nil
+			})
+		}, sids)
+}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/beckonhq/beckon/migrations"
+)
+
+// transactionTries is how often a transaction that lost against another one is run.
+const transactionTries = 5
+
+// Store is the ledger. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// Open connects to Postgres. The url is a connection URL or keyword string, see
+// https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING. It does not wait for the server: see Ready.
+func Open(ctx context.Context, url string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("read the database URL: it is not a valid Postgres connection string") // err may show the password
+	}
+	config.ConnConfig.RuntimeParams["application_name"] = "beckon"
+	config.MaxConnIdleTime = 5 * time.Minute
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database pool: %w", err)
+	}
+	return &Store{pool: pool}, nil
+}
+
+// Close closes every connection, waiting for those in use.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ready tells whether Postgres answers and accepts writes.
+func (s *Store) Ready(ctx context.Context) error {
+	var readOnly bool
+	if err := s.pool.QueryRow(ctx, "select pg_is_in_recovery()").Scan(&readOnly); err != nil {
+		return fmt.Errorf("ask Postgres: %w", err)
+	}
+	if readOnly {
+		return errors.New("the Postgres server is a read-only standby")
+	}
+	return nil
+}
+
+// Migrate applies the migrations that are missing, under a lock that keeps other processes out, and returns their names.
+func (s *Store) Migrate(ctx context.Context, log *slog.Logger) ([]string, error) {
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return nil, fmt.Errorf("make the migration lock: %w", err)
+	}
+	db := stdlib.OpenDBFromPool(s.pool)
+	defer func() { _ = db.Close() }()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files(),
+		goose.WithSessionLocker(locker), goose.WithSlog(log))
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations: %w", err)
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrate the database: %w", err)
+	}
+	names := make([]string, 0, len(results))
+	for _, result := range results {
+		names = append(names, result.Source.Path)
+	}
+	return names, nil
+}
+
+// inTx runs do in a transaction, again when it lost against another one.
+func (s *Store) inTx(ctx context.Context, what string, do func(pgx.Tx) error) error {
+	var err error
+	for range transactionTries {
+		err = pgx.BeginFunc(ctx, s.pool, do)
+		if err == nil {
+			return nil
+		}
+		if !retryable(err) {
+			break
+		}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// pipeline sends statements in one round trip and reads their answers in order.
+type pipeline struct {
+	batch pgx.Batch
+}
+
+// exec queues a statement whose rows do not matter.
+func (p *pipeline) exec(sql string, args ...any) { p.batch.Queue(sql, args...) }
+
+// query queues a statement whose rows read gets.
+func (p *pipeline) query(sql string, read func(pgx.Rows) error, args ...any) {
+	p.batch.Queue(sql, args...).Query(read)
+}
+
+func (p *pipeline) run(ctx context.Context, tx pgx.Tx) error {
+	if p.batch.Len() == 0 {
+		return nil
+	}
+	return tx.SendBatch(ctx, &p.batch).Close()
+}
+
+// each calls read for every row; scan targets are given with it.
+func each(rows pgx.Rows, targets []any, read func() error) error {
+	_, err := pgx.ForEachRow(rows, targets, read)
+	return err
+}
+
+func isNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

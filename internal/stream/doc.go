@@ -1,0 +1,67 @@
+// Package stream holds all of Beckon's JetStream: the streams, their subjects and headers, the consumers, publishing
+// with a confirmation from storage, fetching, and trimming. Nothing else in Beckon knows a stream by name.
+//
+// # Streams
+//
+// All are file storage with limits retention and discard new: when a stream is full the publisher is told, nothing old
+// is lost. No stream has an age limit, since that would delete what a consumer has not finished; Trim does that work.
+//
+//	stream         subjects                       a message is                         atomic batches
+//	NOTIFICATIONS  notifications.<org>            one Salesforce envelope, checked XML yes
+//	MESSAGES       messages.<org>                 the id of one message row            yes
+//	CALLBACKS      callbacks.inbound.<sender>     one reply, the raw form body         yes
+//	               callbacks.status.<sender>      one delivery status, the same        yes
+//	DEADLETTERS    deadletters.<stream>.<org>     what could not be processed          no
+//
+// NOTIFICATIONS and CALLBACKS refuse a repeated Nats-Msg-Id for ten minutes. That is a first sieve only: the truth about
+// duplicates is the key table in Postgres. CALLBACKS does not allow direct gets, so that LastInbound is answered by the
+// stream's leader and never by a follower that lags.
+//
+// # Headers
+//
+//	Beckon-Org           organisation, 15 characters          NOTIFICATIONS, MESSAGES, DEADLETTERS
+//	Beckon-Object        sObject API name                     NOTIFICATIONS
+//	Beckon-Count         notifications in the envelope        NOTIFICATIONS
+//	Beckon-Received      when the door took it in, RFC3339Nano, UTC   NOTIFICATIONS, CALLBACKS
+//	Beckon-Encoding      zstd when the body is compressed     NOTIFICATIONS, CALLBACKS
+//	Beckon-Query         raw query of the callback URL        CALLBACKS
+//	Beckon-Content-Type  content type of the callback         CALLBACKS
+//	Beckon-Stream, Beckon-Seq, Beckon-Subject, Beckon-Reason, Beckon-History, Beckon-Origin-*   DEADLETTERS
+//	Nats-Msg-Id          duplicate key
+//
+// Bodies over 256 KiB are stored zstd-compressed; Delivery.Body gives them back.
+//
+// # Consumers
+//
+// Durable, pull, explicit acknowledgement, unlimited deliveries (failures of logic are counted by the stages, not here):
+//
+//	router      on NOTIFICATIONS
+//	dispatcher  on MESSAGES
+//	inbound     on CALLBACKS, callbacks.inbound.>
+//	status      on CALLBACKS, callbacks.status.>
+//
+// An acknowledgement is not synced by the server one by one: after a crash some acknowledged messages come again.
+// Everything behind a consumer must be idempotent.
+//
+// # Publishing
+//
+// A publish returns nil only after JetStream has confirmed storage. Small messages go through a group committer, one a
+// stream: it takes whatever waits, without lingering; one alone is published singly, several as one atomic batch, which
+// the server syncs once. A refused batch (a duplicate id inside refuses all of it) is published again message by
+// message, so that each caller gets an answer of its own. Large messages are published side by side at once.
+//
+// # Failure
+//
+// ErrTooLarge: it will never fit. ErrFull, ErrUnavailable: nothing was stored, try later. ErrNotConfirmed: it may or may
+// not be stored, publish it again under the same id. Fetch outlives a deleted consumer and a server restart: it creates
+// the consumer again and goes on, with growing pauses, until its context ends.
+//
+// # Durability
+//
+// A client cannot read the server's sync setting. On one server, a confirmation survives a power cut only with
+// sync_interval: always; in a cluster use three replicas in separate failure domains.
+//
+// # Testing
+//
+// Every test runs on a real nats-server in the process that syncs each write (package streamtest).
+package stream

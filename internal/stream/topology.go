@@ -1,0 +1,240 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Name is the name of a stream.
+type Name string
+
+// The streams.
+const (
+	Notifications Name = "NOTIFICATIONS"
+	Messages      Name = "MESSAGES"
+	Callbacks     Name = "CALLBACKS"
+	DeadLetters   Name = "DEADLETTERS"
+)
+
+// Names returns all streams, in the order of the way of a message.
+func Names() []Name { return []Name{Notifications, Messages, Callbacks, DeadLetters} }
+
+// ConsumerName is the name of a durable consumer.
+type ConsumerName string
+
+// The consumers.
+const (
+	Router          ConsumerName = "router"
+	Dispatcher      ConsumerName = "dispatcher"
+	Inbound         ConsumerName = "inbound"
+	StatusCallbacks ConsumerName = "status"
+)
+
+// ConsumerNames returns all consumers.
+func ConsumerNames() []ConsumerName {
+	return []ConsumerName{Router, Dispatcher, Inbound, StatusCallbacks}
+}
+
+// CallbackKind tells the two kinds of Twilio callbacks apart.
+type CallbackKind string
+
+// The kinds of callbacks.
+const (
+	KindInbound CallbackKind = "inbound"
+	KindStatus  CallbackKind = "status"
+)
+
+// DefaultSender is the name of the one sender account that is configured now; it is the last token of a callback's
+// subject.
+const DefaultSender = "default"
+
+// The headers that the package comment describes.
+const (
+	HeaderOrg         = "Beckon-Org"
+	HeaderObject      = "Beckon-Object"
+	HeaderCount       = "Beckon-Count"
+	HeaderReceived    = "Beckon-Received"
+	HeaderEncoding    = "Beckon-Encoding"
+	HeaderQuery       = "Beckon-Query"
+	HeaderContentType = "Beckon-Content-Type"
+	HeaderStream      = "Beckon-Stream"
+	HeaderSeq         = "Beckon-Seq"
+	HeaderSubject     = "Beckon-Subject"
+	HeaderReason      = "Beckon-Reason"
+	HeaderHistory     = "Beckon-History"
+	HeaderOrigin      = "Beckon-Origin-"
+)
+
+const (
+	subjectNotifications   = "notifications."
+	subjectMessages        = "messages."
+	subjectCallbacks       = "callbacks."
+	subjectInboundAny      = "callbacks.inbound.>"
+	subjectStatusAny       = "callbacks.status.>"
+	subjectDeadLetters     = "deadletters."
+	duplicateWindow        = 10 * time.Minute
+	defaultAckWait         = 60 * time.Second
+	defaultMaxAckPending   = 20_000
+	defaultConfirmTimeout  = 10 * time.Second
+	minimumAdvisedMaxBytes = 8 << 20
+)
+
+func streamConfig(name Name, opts Options) jetstream.StreamConfig {
+	cfg := jetstream.StreamConfig{
+		Name:       string(name),
+		Retention:  jetstream.LimitsPolicy,
+		Storage:    jetstream.FileStorage,
+		Discard:    jetstream.DiscardNew,
+		MaxBytes:   -1,
+		Duplicates: duplicateWindow,
+		Replicas:   max(opts.Replicas, 1),
+	}
+	if limit := opts.MaxBytes[name]; limit > 0 {
+		cfg.MaxBytes = limit
+	}
+	switch name {
+	case Notifications:
+		cfg.Description = "Salesforce envelopes on their way to the router"
+		cfg.Subjects = []string{subjectNotifications + "*"}
+		cfg.AllowAtomicPublish, cfg.AllowDirect = true, true
+	case Messages:
+		cfg.Description = "ids of message rows on their way to the dispatcher"
+		cfg.Subjects = []string{subjectMessages + "*"}
+		cfg.AllowAtomicPublish = true
+	case Callbacks:
+		cfg.Description = "Twilio replies and delivery status on their way to the dispatcher"
+		cfg.Subjects = []string{subjectInboundAny, subjectStatusAny}
+		cfg.AllowAtomicPublish = true
+	case DeadLetters:
+		cfg.Description = "what could not be processed, kept for an operator"
+		cfg.Subjects = []string{subjectDeadLetters + ">"}
+		cfg.AllowDirect = true
+	}
+	return cfg
+}
+
+func consumerConfig(name ConsumerName, opts Options) (Name, jetstream.ConsumerConfig) {
+	cfg := jetstream.ConsumerConfig{
+		Durable:       string(name),
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       opts.AckWait,
+		MaxDeliver:    -1,
+		MaxAckPending: opts.MaxAckPending,
+	}
+	switch name {
+	case Router:
+		return Notifications, cfg
+	case Dispatcher:
+		return Messages, cfg
+	case Inbound:
+		cfg.FilterSubject = subjectInboundAny
+	case StatusCallbacks:
+		cfg.FilterSubject = subjectStatusAny
+	}
+	return Callbacks, cfg
+}
+
+// ensureStream creates the stream or brings an existing one to our settings. What an operator may tune and we were not
+// told (size limit, replicas) stays as it is on an existing stream.
+func ensureStream(ctx context.Context, js jetstream.JetStream, name Name, opts Options) error {
+	want := streamConfig(name, opts)
+	stream, err := js.Stream(ctx, string(name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if _, err = js.CreateStream(ctx, want); err == nil {
+			return nil
+		}
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return fmt.Errorf("create stream %s: %w", name, err)
+		}
+		stream, err = js.Stream(ctx, string(name)) // another process created it meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", name, err)
+	}
+	have := stream.CachedInfo().Config
+	if err := compatible(have); err != nil {
+		return err
+	}
+	merged := merge(have, want, opts)
+	if reflect.DeepEqual(have, merged) {
+		return nil
+	}
+	if _, err := js.UpdateStream(ctx, merged); err != nil {
+		return fmt.Errorf("%w: stream %s cannot be updated; change it by hand or rename it: %w", ErrIncompatible, name, err)
+	}
+	return nil
+}
+
+func compatible(have jetstream.StreamConfig) error {
+	var wrong string
+	switch {
+	case have.Retention != jetstream.LimitsPolicy:
+		wrong = "retention " + have.Retention.String() + ", want limits"
+	case have.Storage != jetstream.FileStorage:
+		wrong = "storage " + have.Storage.String() + ", want file"
+	case have.Mirror != nil:
+		wrong = "it is a mirror"
+	case have.Sealed:
+		wrong = "it is sealed"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: stream %s has %s; remove or rename it, then start again", ErrIncompatible, have.Name, wrong)
+}
+
+func merge(have, want jetstream.StreamConfig, opts Options) jetstream.StreamConfig {
+	merged := have
+	if !slices.Equal(have.Subjects, want.Subjects) {
+		merged.Subjects = want.Subjects
+	}
+	merged.Description = want.Description
+	merged.Discard = want.Discard
+	merged.DiscardNewPerSubject = false
+	merged.MaxAge = 0
+	merged.MaxMsgsPerSubject = -1
+	merged.Duplicates = want.Duplicates
+	merged.AllowAtomicPublish = want.AllowAtomicPublish
+	merged.AllowDirect = want.AllowDirect
+	if opts.MaxBytes[Name(have.Name)] > 0 {
+		merged.MaxBytes = want.MaxBytes
+	}
+	if opts.Replicas > 0 {
+		merged.Replicas = want.Replicas
+	}
+	return merged
+}
+
+func ensureConsumer(ctx context.Context, js jetstream.JetStream, name ConsumerName, opts Options) error {
+	stream, cfg := consumerConfig(name, opts)
+	if _, err := js.CreateOrUpdateConsumer(ctx, string(stream), cfg); err != nil {
+		var api *jetstream.APIError
+		if errors.As(err, &api) && api.Code < 500 && api.ErrorCode != jetstream.JSErrCodeStreamNotFound {
+			return fmt.Errorf("%w: consumer %s of stream %s cannot be updated; delete it, then start again: %w",
+				ErrIncompatible, name, stream, err)
+		}
+		return fmt.Errorf("create consumer %s of stream %s: %w", name, stream, err)
+	}
+	return nil
+}
+
+// validToken says whether s can be one token of a subject.
+func validToken(s string) bool {
+	if s == "" || len(s) > math.MaxUint8 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c <= ' ' || c > '~', c == '.', c == '*', c == '>':
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,194 @@
+package twilio
+
+import (
+	_ "embed" // the default table
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+//go:embed reactions.yaml
+var defaultReactions []byte
+
+// Reaction is what to do about an error.
+type Reaction string
+
+// The reactions.
+const (
+	Permanent Reaction = "permanent" // this address cannot be reached on this channel
+	Retry     Reaction = "retry"     // with back-off, at most Rule.Retries times
+	Defer     Reaction = "defer"     // to a computed time, or drop if it is then too late
+	OptOut    Reaction = "opt_out"   // the person does not want messages: record it, never retry
+	Alert     Reaction = "alert"     // our set-up is wrong, not the message: tell the operators
+	Content   Reaction = "content"   // the text or template is wrong: park the message, tell the operators
+	SoftFail  Reaction = "soft_fail" // this message failed, without a conclusion about the address
+	Reconcile Reaction = "reconcile" // never in the table: the outcome is unclear, look it up
+)
+
+// Phase is when an error code arrives: some mean different things.
+type Phase string
+
+// The phases.
+const (
+	PhaseSend     Phase = "send"     // in the answer to our request
+	PhaseCallback Phase = "callback" // in a status callback or a looked-up message
+)
+
+// Stop says what must not be sent until an operator acted.
+type Stop string
+
+// The extents of a stop.
+const (
+	StopNothing Stop = ""
+	StopSender  Stop = "sender"
+	StopAll     Stop = "all"
+)
+
+// Rule is what a code means for us.
+type Rule struct {
+	Reaction   Reaction
+	Meaning    string        // for people, without personal values
+	Fallback   bool          // another channel may be tried, if rule and consent allow
+	Alert      bool          // tell the operators besides; always so for Alert and Content
+	Stop       Stop          // which sends to stop
+	Retries    int           // most tries again, 0 for the caller's own limit
+	RetryAfter time.Duration // shortest wait before the first try again, 0 for the caller's own
+	Source     string        // where the knowledge comes from
+	Known      bool          // false for the default of an unknown code
+}
+
+type reactionKey struct {
+	phase Phase
+	code  int
+}
+
+// Reactions is a table of rules. It does not change after loading and is safe for concurrent use.
+type Reactions struct {
+	rules map[reactionKey]Rule
+}
+
+type reactionFile struct {
+	Reactions []reactionEntry `yaml:"reactions"`
+}
+
+type reactionEntry struct {
+	Code       int           `yaml:"code"`
+	Phases     []Phase       `yaml:"phases"`
+	Reaction   Reaction      `yaml:"reaction"`
+	Meaning    string        `yaml:"meaning"`
+	Fallback   bool          `yaml:"fallback"`
+	Alert      bool          `yaml:"alert"`
+	Stop       Stop          `yaml:"stop"`
+	Retries    int           `yaml:"retries"`
+	RetryAfter time.Duration `yaml:"retry_after"`
+	Source     string        `yaml:"source"`
+}
+
+// DefaultReactions is the table that is shipped with the program. It panics if that file is broken, which a test rules out.
+func DefaultReactions() *Reactions {
+	table, err := LoadReactions(defaultReactions)
+	if err != nil {
+		panic(err)
+	}
+	return table
+}
+
+// LoadReactions reads a table in the form of reactions.yaml. Unknown keys, unknown words and a code given twice for a
+// phase are errors; all are reported at once, with their lines.
+func LoadReactions(data []byte) (*Reactions, error) {
+	var file reactionFile
+	var problems []error
+	if err := yaml.Load(data, &file, yaml.WithKnownFields()); err != nil {
+		problems = append(problems, err)
+	} else if len(file.Reactions) == 0 {
+		problems = append(problems, errors.New("it has no entries"))
+	}
+	table := &Reactions{rules: make(map[reactionKey]Rule, len(file.Reactions))}
+	for i := range file.Reactions {
+		if err := table.add(&file.Reactions[i]); err != nil {
+			problems = append(problems, fmt.Errorf("entry at line %d: %w", lineOf(data, i), err))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("table of reactions: %w", errors.Join(problems...))
+	}
+	return table, nil
+}
+
+func (r *Reactions) add(entry *reactionEntry) error {
+	problems := entry.problems()
+	for _, phase := range entry.Phases {
+		key := reactionKey{phase, entry.Code}
+		if _, twice := r.rules[key]; twice {
+			problems = append(problems, fmt.Errorf("code %d is given twice for phase %s", entry.Code, phase))
+		}
+		r.rules[key] = Rule{
+			Reaction: entry.Reaction, Meaning: entry.Meaning, Fallback: entry.Fallback, Stop: entry.Stop,
+			Alert:   entry.Alert || entry.Reaction == Alert || entry.Reaction == Content,
+			Retries: entry.Retries, RetryAfter: entry.RetryAfter, Source: entry.Source, Known: true,
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// lineOf finds the line of an entry; only needed for an error.
+func lineOf(data []byte, index int) int {
+	var file struct {
+		Reactions []yaml.Node `yaml:"reactions"`
+	}
+	if yaml.Load(data, &file) != nil || index >= len(file.Reactions) {
+		return 0
+	}
+	return file.Reactions[index].Line
+}
+
+func (e *reactionEntry) problems() []error {
+	var problems []error
+	complain := func(bad bool, format string, args ...any) {
+		if bad {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	complain(e.Code <= 0, "code must be a positive number")
+	complain(len(e.Phases) == 0, "phases is missing: send, callback or both")
+	for _, phase := range e.Phases {
+		complain(phase != PhaseSend && phase != PhaseCallback, "phase %q is none of send, callback", phase)
+	}
+	switch e.Reaction {
+	case Permanent, Retry, Defer, OptOut, Alert, Content, SoftFail:
+	case Reconcile:
+		complain(true, "reconcile is for unclear outcomes and cannot be a reaction to a code")
+	default:
+		complain(true, "reaction %q is none of permanent, retry, defer, opt_out, alert, content, soft_fail", e.Reaction)
+	}
+	complain(e.Meaning == "", "meaning is missing")
+	complain(e.Stop != StopNothing && e.Stop != StopSender && e.Stop != StopAll, "stop %q is none of sender, all", e.Stop)
+	complain(e.Retries < 0 || e.RetryAfter < 0, "retries and retry_after cannot be negative")
+	complain(e.Fallback && e.Reaction == OptOut, "an opt-out has no fallback: the person said no")
+	return problems
+}
+
+// For gives the rule of a code in a phase; status is the HTTP status of the answer, 0 for callbacks.
+//
+// A code that the table does not know gets a safe default: at send, 429 is tried again and other refusals are parked
+// as a content problem with an alert; in a callback the message fails softly, with an alert.
+func (r *Reactions) For(phase Phase, code, status int) Rule {
+	if rule, ok := r.rules[reactionKey{phase, code}]; ok && code != 0 {
+		return rule
+	}
+	switch {
+	case phase == PhaseCallback:
+		return Rule{Reaction: SoftFail, Alert: true, Meaning: "unknown delivery error"}
+	case status == http.StatusTooManyRequests:
+		return Rule{Reaction: Retry, Meaning: "too many requests at once"}
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return Rule{Reaction: Alert, Alert: true, Stop: StopAll, Meaning: "credentials were not accepted"}
+	}
+	return Rule{Reaction: Content, Alert: true, Meaning: "unknown refusal"}
+}
+
+// Codes lists how many rules the table has, for start-up logs.
+func (r *Reactions) Codes() int { return len(r.rules) }

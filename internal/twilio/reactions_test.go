@@ -1,0 +1,82 @@
+package twilio_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+func TestDefaultReactions(t *testing.T) {
+	t.Parallel()
+	table := twilio.DefaultReactions()
+	require.Greater(t, table.Codes(), 60)
+	tests := []struct {
+		phase  twilio.Phase
+		code   int
+		status int
+		want   twilio.Reaction
+	}{
+		{twilio.PhaseSend, 21610, 400, twilio.OptOut},
+		{twilio.PhaseCallback, 63014, 0, twilio.OptOut},
+		{twilio.PhaseSend, 21211, 400, twilio.Permanent},
+		{twilio.PhaseSend, 20003, 401, twilio.Alert},
+		{twilio.PhaseSend, 20429, 429, twilio.Retry},
+		{twilio.PhaseCallback, 30003, 0, twilio.Retry},
+		{twilio.PhaseCallback, 30006, 0, twilio.Permanent},
+		{twilio.PhaseCallback, 30007, 0, twilio.Content},
+		{twilio.PhaseCallback, 63018, 0, twilio.Defer},
+		{twilio.PhaseCallback, 63049, 0, twilio.SoftFail},
+		// not in the table
+		{twilio.PhaseSend, 0, 400, twilio.Content},
+		{twilio.PhaseSend, 12345, 404, twilio.Content},
+		{twilio.PhaseSend, 0, 429, twilio.Retry},
+		{twilio.PhaseSend, 0, 401, twilio.Alert},
+		{twilio.PhaseCallback, 12345, 0, twilio.SoftFail},
+		{twilio.PhaseCallback, 0, 0, twilio.SoftFail},
+		{twilio.PhaseCallback, 21211, 0, twilio.SoftFail},
+	}
+	for _, test := range tests {
+		rule := table.For(test.phase, test.code, test.status)
+		require.Equal(t, test.want, rule.Reaction, test)
+		require.NotEmpty(t, rule.Meaning)
+		if !rule.Known && rule.Reaction != twilio.Retry {
+			require.True(t, rule.Alert, "nobody would hear of %v", test)
+		}
+	}
+	landline := table.For(twilio.PhaseCallback, 30006, 0)
+	require.True(t, landline.Fallback)
+	require.Equal(t, twilio.StopSender, table.For(twilio.PhaseCallback, 30034, 0).Stop)
+	require.Equal(t, 30*time.Minute, table.For(twilio.PhaseCallback, 30003, 0).RetryAfter)
+}
+
+func TestLoadReactionsReportsAllProblems(t *testing.T) {
+	t.Parallel()
+	_, err := twilio.LoadReactions([]byte(`reactions:
+  - {code: 1, phases: [send], reaction: explode, meaning: x}
+  - {code: -1, phases: [], reaction: retry, meaning: ""}
+  - {code: 2, phases: [sometimes], reaction: retry, meaning: x, surprise: 1}
+  - {code: 3, phases: [send], reaction: retry, meaning: x}
+  - {code: 3, phases: [send, callback], reaction: reconcile, meaning: x, stop: planet}
+  - {code: 4, phases: [send], reaction: opt_out, meaning: x, fallback: true, retries: -1}
+`))
+	for _, part := range []string{
+		"line 2", "explode", "line 3", "code must", "phases is missing", "meaning is missing", "line 4", "surprise",
+		"code 3 is given twice for phase send", "reconcile", "planet", "no fallback", "negative",
+	} {
+		require.ErrorContains(t, err, part)
+	}
+	for _, bad := range []string{"", "reactions: []", "reactions: {}", "other: 1", "reactions: [1]", ":"} {
+		_, err := twilio.LoadReactions([]byte(bad))
+		require.Error(t, err, bad)
+	}
+}
+
+func BenchmarkDefaultReactions(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		twilio.DefaultReactions()
+	}
+}

@@ -1,0 +1,194 @@
+package twilio
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/message"
+)
+
+// maxMedia is more than Twilio ever attaches (10).
+const maxMedia = 50
+
+// Media is an attachment of an inbound message. Fetching it needs our credentials.
+type Media struct {
+	URL         string
+	ContentType string
+}
+
+// Inbound is a message from a person. Source: Twilio, "Twilio's request to your incoming message webhook URL".
+type Inbound struct {
+	MessageSID                string
+	AccountSID                string
+	MessagingServiceSID       string // empty if our number is in no service
+	Channel                   message.Channel
+	From                      address.Address // the person: +E.164, or a business-scoped id
+	To                        address.Address // our sender
+	Body                      string
+	OptOutType                string // STOP, START or HELP, only with Advanced Opt-Out
+	ButtonText                string
+	ButtonPayload             string
+	OriginalRepliedMessageSID string // SID of our message that this replies to, WhatsApp only
+	ProfileName               string
+	WaID                      string // the person's WhatsApp number, without a plus
+	ExternalUserID            string // the person's business-scoped id where From is a number
+	MessageType               string // text, button, interactive ...
+	NumMedia                  int
+	Media                     []Media
+}
+
+// StatusEvent is a status callback. Source: Twilio, "Outbound message status in status callbacks".
+type StatusEvent struct {
+	SID                 string
+	AccountSID          string
+	MessagingServiceSID string
+	Status              string // Twilio's word; StatusToState translates
+	ErrorCode           int    // 0 if none
+	Channel             message.Channel
+	To, From            address.Address // empty if Twilio left them out
+	RawDone             string          // RawDlrDoneDate, YYMMDDhhmm as the carrier gave it
+}
+
+// ParseInbound reads an inbound message. Unknown parameters are ignored. Text that Postgres could not store (bytes that are not
+// UTF-8, NUL) is replaced by U+FFFD. The error is a *ParameterError.
+func ParseInbound(form url.Values) (Inbound, error) {
+	r := reader{form: form}
+	in := Inbound{
+		MessageSID:                r.sid("MessageSid", "SmsMessageSid", "SmsSid"),
+		AccountSID:                r.required("AccountSid"),
+		MessagingServiceSID:       r.text("MessagingServiceSid"),
+		Body:                      r.text("Body"),
+		OptOutType:                strings.ToUpper(r.text("OptOutType")),
+		ButtonText:                r.text("ButtonText"),
+		ButtonPayload:             r.text("ButtonPayload"),
+		OriginalRepliedMessageSID: r.text("OriginalRepliedMessageSid"),
+		ProfileName:               r.text("ProfileName"),
+		WaID:                      r.text("WaId"),
+		ExternalUserID:            strings.TrimPrefix(r.text("ExternalUserId"), whatsappPrefix),
+		MessageType:               r.text("MessageType"),
+		NumMedia:                  r.number("NumMedia"),
+	}
+	in.From, in.Channel = r.address("From", true)
+	in.To, _ = r.address("To", true)
+	for i := range min(in.NumMedia, maxMedia) {
+		n := strconv.Itoa(i)
+		if link := r.text("MediaUrl" + n); link != "" {
+			in.Media = append(in.Media, Media{URL: link, ContentType: r.text("MediaContentType" + n)})
+		}
+	}
+	if r.err != nil {
+		return Inbound{}, r.err
+	}
+	return in, nil
+}
+
+// ParseStatus reads a status callback. To and From may be missing. The error is a *ParameterError.
+func ParseStatus(form url.Values) (StatusEvent, error) {
+	r := reader{form: form}
+	event := StatusEvent{
+		SID:                 r.sid("MessageSid", "SmsSid"),
+		AccountSID:          r.text("AccountSid"),
+		MessagingServiceSID: r.text("MessagingServiceSid"),
+		Status:              r.required("MessageStatus", "SmsStatus"),
+		ErrorCode:           r.number("ErrorCode"),
+		RawDone:             r.text("RawDlrDoneDate"),
+	}
+	event.To, event.Channel = r.address("To", false)
+	from, channel := r.address("From", false)
+	event.From = from
+	if event.To == "" {
+		event.Channel = channel
+	}
+	if r.err != nil {
+		return StatusEvent{}, r.err
+	}
+	return event, nil
+}
+
+// reader reads parameters and keeps the first problem.
+type reader struct {
+	form url.Values
+	err  error
+}
+
+func (r *reader) fail(name, problem string) {
+	if r.err == nil {
+		r.err = &ParameterError{Name: name, Problem: problem}
+	}
+}
+
+func (r *reader) text(name string) string {
+	value := r.form.Get(name)
+	if utf8.ValidString(value) && !strings.ContainsRune(value, 0) {
+		return value
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(value, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// required gives the first of the names that has a value.
+func (r *reader) required(names ...string) string {
+	for _, name := range names {
+		if value := r.text(name); value != "" {
+			return value
+		}
+	}
+	r.fail(names[0], "is missing")
+	return ""
+}
+
+func (r *reader) sid(names ...string) string {
+	value := r.required(names...)
+	if value != "" && !isIdentifier(value) {
+		r.fail(names[0], "is not a SID")
+	}
+	return value
+}
+
+func (r *reader) number(name string) int {
+	value := r.text(name)
+	if value == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		r.fail(name, "is not a number")
+		return 0
+	}
+	return n
+}
+
+func (r *reader) address(name string, required bool) (address.Address, message.Channel) {
+	value := r.text(name)
+	if value == "" {
+		if required {
+			r.fail(name, "is missing")
+		}
+		return "", ""
+	}
+	found, channel := splitAddress(value)
+	switch {
+	case channel == "":
+		r.fail(name, "is of a channel other than SMS and WhatsApp")
+	case found == "" || len(found) > address.MaxLength:
+		r.fail(name, "is empty or longer than an address can be")
+	case strings.IndexFunc(string(found), func(c rune) bool { return c < ' ' || c == 0x7f }) >= 0:
+		r.fail(name, "has control characters")
+	default:
+		return found, channel
+	}
+	return "", ""
+}
+
+// splitAddress takes the channel's prefix off an address; the channel is empty for prefixes of channels that Beckon does not have.
+func splitAddress(value string) (address.Address, message.Channel) {
+	if rest, ok := strings.CutPrefix(value, whatsappPrefix); ok {
+		return address.Address(rest), message.WhatsApp
+	}
+	if strings.Contains(value, ":") {
+		return address.Address(value), ""
+	}
+	return address.Address(value), message.SMS
+}

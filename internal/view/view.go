@@ -1,0 +1,152 @@
+package view
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+// Message is a message as `beckon messages list --json` and the API give it. It carries personal data (To): it goes to
+// operators, not to logs.
+type Message struct {
+	ID             string   `json:"id"`
+	Org            string   `json:"org"`
+	State          string   `json:"state"`
+	Reason         string   `json:"reason"`
+	Detail         string   `json:"detail,omitempty"`
+	Rule           string   `json:"rule"`
+	Template       string   `json:"template"`
+	Language       string   `json:"language"`
+	Channel        string   `json:"channel"` // of the newest attempt; before the first one, the channel preferred most
+	Channels       []string `json:"channels"`
+	Purpose        string   `json:"purpose"`
+	To             string   `json:"to"`
+	Object         string   `json:"object"`
+	RecordID       string   `json:"record_id"`
+	ContactID      string   `json:"contact_id,omitempty"`
+	NotificationID string   `json:"notification_id"`
+	SID            string   `json:"sid"`
+	ErrorCode      int      `json:"error_code"` // Twilio's; 0 when there is none
+	Segments       int      `json:"segments"`   // of the SMS form; 0 when there is none
+	Attempts       int      `json:"attempts"`
+
+	NotBefore time.Time `json:"not_before"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// NewMessage shows a message.
+func NewMessage(m message.Message) Message {
+	v := Message{
+		ID: m.ID, Org: string(m.Org), State: string(m.State), Reason: string(m.Reason), Detail: m.Detail, Rule: m.Rule,
+		Template: m.Template, Language: m.Language, Channel: string(m.Channel), Purpose: string(m.Purpose), To: string(m.To),
+		Object: m.Object, RecordID: string(m.RecordID), ContactID: m.ContactID, NotificationID: string(m.NotificationID),
+		SID: m.SID, ErrorCode: m.ErrorCode, Segments: m.Segments(), Attempts: m.Attempts,
+		NotBefore: m.NotBefore.UTC(), CreatedAt: m.CreatedAt.UTC(), UpdatedAt: m.UpdatedAt.UTC(),
+	}
+	for _, channel := range m.Channels {
+		v.Channels = append(v.Channels, string(channel))
+	}
+	if v.Channel == "" && len(v.Channels) > 0 {
+		v.Channel = v.Channels[0]
+	}
+	return v
+}
+
+// Trace is the whole way of a notification, message or record.
+type Trace struct {
+	Notifications []Notification  `json:"notifications"`
+	Messages      []TracedMessage `json:"messages"`
+}
+
+// Notification is a notification with its decision.
+type Notification struct {
+	ID          string          `json:"id"`
+	Org         string          `json:"org"`
+	Object      string          `json:"object"`
+	RecordID    string          `json:"record_id"`
+	ReceivedAt  time.Time       `json:"received_at"`
+	DecidedAt   time.Time       `json:"decided_at"`
+	Duplicates  int             `json:"duplicates"`
+	Outcome     string          `json:"outcome"`
+	RuleSet     string          `json:"rule_set"`
+	OnceSkipped []string        `json:"once_skipped,omitempty"`
+	Decision    json.RawMessage `json:"decision"`
+}
+
+// TracedMessage is a message with what happened to it.
+type TracedMessage struct {
+	Message
+
+	AttemptList []Attempt `json:"attempt_list"`
+	Events      []Event   `json:"events"`
+	Replies     []Reply   `json:"replies"`
+}
+
+// Attempt is one attempt to send.
+type Attempt struct {
+	ID        string    `json:"id"`
+	Number    int       `json:"number"`
+	Channel   string    `json:"channel"`
+	State     string    `json:"state"`
+	SID       string    `json:"sid"`
+	ErrorCode int       `json:"error_code"`
+	Detail    string    `json:"detail,omitempty"`
+	StartedAt time.Time `json:"started_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Event is one delivery status that Twilio reported.
+type Event struct {
+	SID        string    `json:"sid"`
+	Status     string    `json:"status"`
+	ErrorCode  int       `json:"error_code"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// Reply is what a person answered.
+type Reply struct {
+	SID        string    `json:"sid"`
+	From       string    `json:"from"`
+	Channel    string    `json:"channel"`
+	Body       string    `json:"body"`
+	Keyword    string    `json:"keyword,omitempty"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// NewTrace shows a trace.
+func NewTrace(t *store.Trace) Trace {
+	v := Trace{Notifications: []Notification{}, Messages: []TracedMessage{}}
+	for _, n := range t.Notifications {
+		v.Notifications = append(v.Notifications, Notification{
+			ID: string(n.ID), Org: string(n.Org), Object: n.Object, RecordID: string(n.RecordID), ReceivedAt: n.ReceivedAt.UTC(),
+			DecidedAt: n.DecidedAt.UTC(), Duplicates: n.Duplicates, Outcome: string(n.Outcome), RuleSet: n.RuleSet,
+			OnceSkipped: n.OnceSkipped, Decision: n.Detail,
+		})
+	}
+	for _, m := range t.Messages {
+		v.Messages = append(v.Messages, newTracedMessage(m))
+	}
+	return v
+}
+
+func newTracedMessage(m store.MessageTrace) TracedMessage {
+	v := TracedMessage{Message: NewMessage(m.Message), AttemptList: []Attempt{}, Events: []Event{}, Replies: []Reply{}}
+	for _, a := range m.AttemptList {
+		v.AttemptList = append(v.AttemptList, Attempt{
+			ID: a.ID, Number: a.Number, Channel: string(a.Channel), State: string(a.State), SID: a.SID, ErrorCode: a.ErrorCode,
+			Detail: a.Detail, StartedAt: a.StartedAt.UTC(), UpdatedAt: a.UpdatedAt.UTC(),
+		})
+	}
+	for _, e := range m.Events {
+		v.Events = append(v.Events, Event{SID: e.SID, Status: e.Status, ErrorCode: e.ErrorCode, ReceivedAt: e.ReceivedAt.UTC()})
+	}
+	for _, r := range m.Replies {
+		v.Replies = append(v.Replies, Reply{
+			SID: r.SID, From: string(r.From), Channel: string(r.Channel), Body: r.Body, Keyword: r.Keyword, ReceivedAt: r.ReceivedAt.UTC(),
+		})
+	}
+	return v
+}

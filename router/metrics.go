@@ -1,0 +1,58 @@
+package router
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/beckonhq/beckon/internal/notification"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+type metrics struct {
+	notifications *prometheus.CounterVec
+	messages      *prometheus.CounterVec
+	verdicts      *prometheus.CounterVec
+	renderErrors  *prometheus.CounterVec
+	skipped       prometheus.Counter
+	deadLetters   prometheus.Counter
+	waits         prometheus.Counter
+}
+
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		notifications: counters("beckon_notifications_total", "Notifications by how they ended.", "outcome"),
+		messages:      counters("beckon_messages_made_total", "Messages made, by their first state.", "state"),
+		verdicts:      counters("beckon_rule_verdicts_total", "Verdicts of each rule.", "rule", "verdict"),
+		renderErrors:  counters("beckon_template_errors_total", "Templates that could not be rendered, wholly or for a channel.", "template"),
+		skipped:       counter("beckon_once_skipped_total", "Messages not made because the rule's once key was taken."),
+		deadLetters:   counter("beckon_router_deadletters_total", "Notifications that went to the dead letters."),
+		waits:         counter("beckon_router_waits_total", "Tries after which the router waited for Postgres or NATS."),
+	}
+	all := []prometheus.Collector{m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits}
+	for _, collector := range all {
+		if err := registry.Register(collector); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) decided(result *store.DecideResult) {
+	for outcome, n := range result.Outcomes {
+		m.notifications.WithLabelValues(string(outcome)).Add(float64(n))
+	}
+	m.notifications.WithLabelValues(string(notification.Duplicate)).Add(float64(result.Duplicates))
+	for _, state := range result.Made {
+		m.messages.WithLabelValues(string(state)).Inc()
+	}
+	m.skipped.Add(float64(result.Skipped))
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}

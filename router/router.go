@@ -1,0 +1,319 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/beckonhq/beckon/internal/notification"
+	"github.com/beckonhq/beckon/internal/salesforce"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/router/rule"
+	"github.com/beckonhq/beckon/templates"
+)
+
+const (
+	defaultBatch = 500 // notifications in one transaction
+	fetchLimit   = 128 // envelopes
+	keepAlive    = 20 * time.Second
+	longestPause = 5 * time.Second
+	firstPause   = 100 * time.Millisecond
+)
+
+// Source gives envelopes from the belt; *stream.Consumer is one.
+type Source interface {
+	Fetch(ctx context.Context, limit int) ([]*stream.Delivery, error)
+}
+
+// Belt takes the ids of messages and the notifications that can't be decided; *stream.Client is one.
+type Belt interface {
+	PublishMessages(ctx context.Context, refs []stream.MessageRef) ([]uint64, error)
+	DeadLetter(ctx context.Context, letter stream.DeadLetter) error
+	Epoch(ctx context.Context) (time.Time, error)
+}
+
+// Ledger decides and remembers; *store.Store is one.
+type Ledger interface {
+	Decide(ctx context.Context, envelopes []store.Envelope, decide func(store.Pending) store.Decided) (*store.DecideResult, error)
+	Travelling(ctx context.Context, refs []store.BeltRef, seqs []uint64, epoch string) error
+}
+
+// Config is what a Router needs; everything without a default is required.
+type Config struct {
+	Envelopes Source
+	Belt      Belt
+	Ledger    Ledger
+	Rules     func() *rule.Set      // the running set
+	Templates func() *templates.Set // the running set
+	Region    string                // of phone numbers without a country code, ISO 3166-1
+	Batch     int                   // most notifications in one transaction; default 500
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer
+}
+
+// Router is stage 2.
+type Router struct {
+	Config
+
+	metrics *metrics
+}
+
+// New checks the configuration and makes a Router.
+func New(config Config) (*Router, error) {
+	missing := config.Envelopes == nil || config.Belt == nil || config.Ledger == nil || config.Rules == nil ||
+		config.Templates == nil || config.Log == nil || config.Metrics == nil
+	if missing || config.Region == "" {
+		return nil, errors.New("router: a part of the configuration is missing")
+	}
+	if config.Batch == 0 {
+		config.Batch = defaultBatch
+	}
+	m, err := newMetrics(config.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("router: %w", err)
+	}
+	return &Router{Config: config, metrics: m}, nil
+}
+
+// envelope is a decoded delivery.
+type envelope struct {
+	store.Envelope
+
+	delivery *stream.Delivery
+}
+
+// decided is a group of envelopes whose decisions are committed.
+type decided struct {
+	group []envelope
+	belt  []store.BeltRef
+}
+
+// Run works until ctx ends: fetch and decode, decide, and put on the belt run side by side, each in order. It returns nil
+// after an orderly end; what was not acknowledged is delivered again.
+func (r *Router) Run(ctx context.Context) error {
+	groups, done := make(chan []envelope, 1), make(chan decided, 1)
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error {
+		defer close(groups)
+		return r.fetch(ctx, groups)
+	})
+	tasks.Go(func() error {
+		defer close(done)
+		return r.decideAll(ctx, groups, done)
+	})
+	tasks.Go(func() error { return r.finishAll(ctx, done) })
+	if err := tasks.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (r *Router) fetch(ctx context.Context, groups chan<- []envelope) error {
+	for {
+		deliveries, err := r.Envelopes.Fetch(ctx, fetchLimit)
+		if err != nil {
+			return err
+		}
+		var group []envelope
+		count := 0
+		for _, delivery := range deliveries {
+			e, err := decode(delivery)
+			if err != nil {
+				if err := r.deadLetter(ctx, delivery, err); err != nil {
+					return err
+				}
+				continue
+			}
+			if count+len(e.Notifications) > r.Batch && count > 0 {
+				if !send(ctx, groups, group) {
+					return ctx.Err()
+				}
+				group, count = nil, 0
+			}
+			group, count = append(group, e), count+len(e.Notifications)
+		}
+		if len(group) > 0 && !send(ctx, groups, group) {
+			return ctx.Err()
+		}
+	}
+}
+
+func decode(delivery *stream.Delivery) (envelope, error) {
+	header, err := delivery.Envelope()
+	if err != nil {
+		return envelope{}, fmt.Errorf("read the headers: %w", err)
+	}
+	body, err := delivery.Body()
+	if err != nil {
+		return envelope{}, fmt.Errorf("read the body: %w", err)
+	}
+	e, err := salesforce.Decode(body, salesforce.DefaultLimits())
+	if err != nil {
+		return envelope{}, fmt.Errorf("decode the envelope: %w", err)
+	}
+	e.Received = header.Received
+	return envelope{Envelope: store.Envelope{Envelope: e, Seq: delivery.Seq}, delivery: delivery}, nil
+}
+
+func (r *Router) decideAll(ctx context.Context, groups <-chan []envelope, done chan<- decided) error {
+	for group := range groups {
+		result, err := r.decide(ctx, group)
+		if err != nil {
+			return err
+		}
+		if !send(ctx, done, decided{group, result}) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// finishAll puts messages on the belt and acknowledges their envelopes. It is allowed to finish what is committed when ctx
+// has ended.
+func (r *Router) finishAll(ctx context.Context, done <-chan decided) error {
+	for d := range done {
+		err := r.persist(ctx, d.group, func(ctx context.Context) error { return r.putOnBelt(ctx, d.belt) })
+		if err != nil {
+			return err
+		}
+		for _, e := range d.group {
+			if err := e.delivery.Ack(); err != nil {
+				r.Log.WarnContext(ctx, "an envelope could not be acknowledged and will come again", "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Router) putOnBelt(ctx context.Context, belt []store.BeltRef) error {
+	if len(belt) == 0 {
+		return nil
+	}
+	epoch, err := r.Belt.Epoch(ctx)
+	if err != nil {
+		return temporary{err}
+	}
+	refs := make([]stream.MessageRef, len(belt))
+	for i, ref := range belt {
+		refs[i] = stream.MessageRef(ref)
+	}
+	seqs, err := r.Belt.PublishMessages(ctx, refs)
+	if err != nil {
+		return temporary{err}
+	}
+	return r.Ledger.Travelling(ctx, belt, seqs, epoch.UTC().Format(time.RFC3339Nano))
+}
+
+// decide commits the decisions of a group, and of its parts when the whole fails for a reason that waiting does not cure.
+func (r *Router) decide(ctx context.Context, group []envelope) ([]store.BeltRef, error) {
+	envelopes := make([]store.Envelope, len(group))
+	for i, e := range group {
+		envelopes[i] = e.Envelope
+	}
+	var result *store.DecideResult
+	err := r.persist(ctx, group, func(ctx context.Context) (err error) {
+		result, err = r.Ledger.Decide(ctx, envelopes, r.judge)
+		return err
+	})
+	switch {
+	case err == nil:
+		r.metrics.decided(result)
+		return result.Belt, nil
+	case ctx.Err() != nil:
+		return nil, err
+	}
+	parts := split(group)
+	if len(parts) == 1 {
+		return nil, r.giveUp(ctx, group[0], err)
+	}
+	r.Log.WarnContext(ctx, "a group of notifications can't be decided together, deciding its parts",
+		"notifications", countOf(group), "error", err)
+	var belt []store.BeltRef
+	for _, part := range parts {
+		refs, err := r.decide(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		belt = append(belt, refs...)
+	}
+	return belt, nil
+}
+
+// split takes a group apart: into its envelopes, or a single envelope into its notifications.
+func split(group []envelope) [][]envelope {
+	var parts [][]envelope
+	if len(group) > 1 {
+		for _, e := range group {
+			parts = append(parts, []envelope{e})
+		}
+		return parts
+	}
+	for i := range group[0].Notifications {
+		one := *group[0].Envelope.Envelope
+		one.Notifications = one.Notifications[i : i+1]
+		parts = append(parts, []envelope{{Envelope: store.Envelope{Envelope: &one, Seq: group[0].Seq}, delivery: group[0].delivery}})
+	}
+	return parts
+}
+
+// giveUp puts the one notification that can't be decided among the dead letters, and notes that in the ledger.
+func (r *Router) giveUp(ctx context.Context, e envelope, cause error) error {
+	if err := r.deadLetter(ctx, e.delivery, cause); err != nil {
+		return err
+	}
+	_, err := r.Ledger.Decide(ctx, []store.Envelope{e.Envelope}, func(store.Pending) store.Decided {
+		return store.Decided{Outcome: notification.DeadLetter, RuleSet: r.Rules().Version(), Detail: []byte(`{}`)}
+	})
+	if err != nil {
+		r.Log.ErrorContext(ctx, "a dead notification could not be noted in the ledger", "notification", e.Notifications[0].ID, "error", err)
+	}
+	return nil
+}
+
+// deadLetter keeps a delivery that can't be worked on and acknowledges it when it is no envelope at all.
+func (r *Router) deadLetter(ctx context.Context, delivery *stream.Delivery, cause error) error {
+	body, err := delivery.Body()
+	if err != nil {
+		body = delivery.Data
+	}
+	letter := stream.DeadLetter{
+		Stream: stream.Notifications, Seq: delivery.Seq, Org: notification.OrgID(delivery.Get(stream.HeaderOrg)),
+		Subject: delivery.Subject, Reason: cause.Error(), Header: delivery.Header(), Data: body,
+	}
+	err = r.persist(ctx, nil, func(ctx context.Context) error {
+		if err := r.Belt.DeadLetter(ctx, letter); err != nil {
+			return temporary{err}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.metrics.deadLetters.Inc()
+	r.Log.ErrorContext(ctx, "a notification went to the dead letters", "stream_seq", delivery.Seq, "reason", cause)
+	return nil
+}
+
+// send hands a value on unless ctx ends first.
+func send[T any](ctx context.Context, to chan<- T, value T) bool {
+	select {
+	case to <- value:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func countOf(group []envelope) int {
+	n := 0
+	for _, e := range group {
+		n += len(e.Notifications)
+	}
+	return n
+}
