@@ -14,8 +14,9 @@ create table notification (
     action_id   text        not null,
     received_at timestamptz not null,
     stream_seq  bigint      not null, -- the envelope in NOTIFICATIONS that brought it first
-    primary key (org, id)
+    primary key (id, org)
 );
+create index notification_record on notification (record_id, received_at);
 
 -- One row for each time that Salesforce sent a notification again.
 create table duplicate (
@@ -24,7 +25,6 @@ create table duplicate (
     stream_seq bigint not null,
     primary key (org, id, stream_seq)
 );
-create index notification_record on notification (record_id, received_at);
 
 -- How each notification ended, with the rule set and the previous values that the decision used.
 create table decision (
@@ -94,13 +94,14 @@ create table message (
     not_before      timestamptz not null,
     created_at      timestamptz not null default now(),
     updated_at      timestamptz not null default now(),
-    unique (org, notification_id, rule, recipient)
+    unique (notification_id, rule, recipient, org)
 ) with (fillfactor = 70);
 create index message_record on message (record_id);
 create index message_recipient on message (recipient);
 
--- The queued messages: exactly those messages have a row here. seq is the sequence in MESSAGES on which the row travels;
--- the scheduler puts it on the belt (again) when due_at has passed and that sequence is done, or there is none.
+-- The queued messages: exactly those messages have a row here. seq is the sequence in MESSAGES on which the row travels: null
+-- until the one who puts it on the belt has noted it, 0 when it was claimed before and lies. The scheduler puts it on the belt
+-- (again) when due_at has passed and that sequence is done, or there is none.
 create table belt (
     message_id uuid        primary key,
     org        text        not null,
@@ -152,6 +153,8 @@ create table delivery_event (
     error_code  integer     not null,
     message_id  uuid,                     -- as the callback's URL said; null when it said nothing
     attempt_id  uuid,
+    fallback    boolean     not null, -- a failure after which the next channel may be tried
+    opt_out     text        not null, -- not empty: it says that the person opted out; the source of the entry
     received_at timestamptz not null,
     unique (sid, status, error_code)
 );
@@ -206,7 +209,8 @@ create table consent (
     recorded_at timestamptz not null default now()
 );
 create index consent_address on consent (address, occurred_at desc, id desc);
-create unique index consent_evidence on consent (source, evidence, action) where evidence <> '';
+-- What a callback said is added once, however often it is delivered. Not so an operator's word: evidence is his name.
+create unique index consent_evidence on consent (address, source, evidence, action) where evidence <> '' and source <> 'operator';
 
 -- +goose StatementBegin
 create function refuse_change() returns trigger language plpgsql as $$
@@ -234,7 +238,7 @@ end $$;
 -- +goose StatementEnd
 -- A late callback may prove that an attempt thought absent did reach Twilio: the one way out of absent.
 create trigger attempt_forward_only before update of state on attempt for each row
-    when (state_rank(new.state) < state_rank(old.state) and old.state <> 'absent') execute function refuse_backward();
+    when (new.state <> old.state and state_rank(new.state) <= state_rank(old.state) and old.state <> 'absent') execute function refuse_backward();
 
 -- +goose Down
 drop table consent, inbound, conversation, delivery_event, live_attempt, attempt, belt, message, once_key, action, record,

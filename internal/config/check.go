@@ -13,7 +13,8 @@ const (
 func Roles() []string { return []string{RoleIngest, RoleRouter, RoleDispatcher} }
 
 // Check says whether all is configured that the roles need. The error is a *MissingError that names all that is
-// missing. NATS and Postgres are never missing: without a URL they are embedded, also for a part of the roles.
+// missing. NATS and Postgres are never missing: without a URL they are embedded, also for a part of the roles. Without
+// BECKON_PUBLIC_URL a process starts, refuses Twilio's callbacks, asks for none, and warns.
 func (c *Config) Check(roles []string) error {
 	result := &MissingError{}
 	for _, role := range roles {
@@ -39,14 +40,10 @@ type need struct {
 }
 
 func (c *Config) needs() []need {
-	publicURL, token := c.HTTP.PublicURL != "", len(c.Twilio.AuthTokens) > 0
+	token := len(c.Twilio.AuthTokens) > 0
 	return []need{
 		{Missing{RoleIngest, "BECKON_SALESFORCE_ORG_IDS", "the organisations that may send"}, len(c.Salesforce.OrgIDs) > 0},
 		{Missing{RoleIngest, "TWILIO_AUTH_TOKEN", "it verifies the signature of Twilio's webhooks"}, token},
-		{Missing{
-			RoleIngest, "BECKON_PUBLIC_URL",
-			"Twilio signs the URL that it calls, and headers of a request cannot be trusted for it",
-		}, publicURL},
 		{Missing{RoleRouter, "BECKON_RULES_DIR", "the rules that decide"}, c.RulesDir != ""},
 		{Missing{RoleDispatcher, "TWILIO_ACCOUNT_SID", "the account that sends"}, c.Twilio.AccountSID != ""},
 		{Missing{
@@ -55,6 +52,5 @@ func (c *Config) needs() []need {
 		{Missing{
 			RoleDispatcher, "TWILIO_MESSAGING_SERVICE_SID, TWILIO_FROM or TWILIO_WHATSAPP_FROM", "a sender",
 		}, len(c.Senders) > 0},
-		{Missing{RoleDispatcher, "BECKON_PUBLIC_URL", "Twilio reports delivery to it"}, publicURL},
 	}
 }

@@ -134,10 +134,6 @@ func (l *loader) relations() {
 		l.problem(Problem{}, "BECKON_CONFIRM_TIMEOUT is %s: want less than %s, when Salesforce gives up",
 			c.Salesforce.ConfirmTimeout, salesforceGivesUp)
 	}
-	if c.Dispatch.SendTimeout > c.Dispatch.ReconcileAfter {
-		l.problem(Problem{}, "BECKON_SEND_TIMEOUT is %s: want at most BECKON_RECONCILE_AFTER, which is %s, because a call "+
-			"that is still under way must not be looked up", c.Dispatch.SendTimeout, c.Dispatch.ReconcileAfter)
-	}
 	if c.NATS.Replicas%2 == 0 {
 		l.problem(Problem{}, "BECKON_NATS_REPLICAS is %d: want 1, 3 or 5", c.NATS.Replicas)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 // beltCheck is how long a travelling message is left alone before the scheduler looks whether it still travels.
 const beltCheck = 30 * time.Second
 
-// Travelling notes on which stream sequences messages travel. epoch names the stream's life: it changes when the stream is
-// created anew. Messages that were claimed meanwhile are left out.
+// Travelling notes on which stream sequences fresh messages travel. epoch names the stream's life: it changes when the
+// stream is created anew. Messages that were claimed meanwhile are left out, also those that wait or are queued again since.
 func (s *Store) Travelling(ctx context.Context, refs []BeltRef, seqs []uint64, epoch string) error {
 	_, err := s.pool.Exec(ctx, travellingSQL, beltIDs(refs), signed(seqs), epoch, beltCheck)
 	if err != nil {
@@ -23,50 +24,66 @@ func (s *Store) Travelling(ctx context.Context, refs []BeltRef, seqs []uint64, e
 	return nil
 }
 
+// travellingSQL waits for nobody: a row that is locked is being claimed.
 const travellingSQL = `update belt b set seq = u.seq, epoch = $3, due_at = now() + $4::interval
-	from unnest($1::text[], $2::bigint[]) u (id, seq) where b.message_id = u.id::uuid`
+	from unnest($1::text[]::uuid[], $2::bigint[]) u (id, seq),
+		(select message_id from belt where message_id = any ($1::text[]::uuid[]) and seq is null for update skip locked) fresh
+	where b.message_id = u.id and fresh.message_id = u.id`
 
 // Sweep finds up to limit queued messages that are due and do not travel: never put on the belt, or on a sequence at or
 // below floor (the consumer is done with it), or on a stream of another epoch. publish puts them on the belt and returns
 // their sequences. It returns how many there were. Rows that travel are looked at again later.
+//
+// No lock is held while publish runs, since what it publishes may be claimed at once. A crash in between leaves the rows
+// for a later sweep.
 func (s *Store) Sweep(
 	ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []BeltRef) ([]uint64, error),
 ) (int, error) {
-	swept := 0
+	refs, err := s.takeLying(ctx, floor, epoch, limit)
+	if err != nil || len(refs) == 0 {
+		return 0, err
+	}
+	seqs, err := publish(ctx, refs)
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("put %d messages on the belt: %w", len(refs), err), s.giveBack(ctx, refs))
+	}
+	return len(refs), s.Travelling(ctx, refs, seqs, epoch)
+}
+
+// takeLying finds what is due, marks it as fresh, and keeps other sweepers off it for a while.
+func (s *Store) takeLying(ctx context.Context, floor uint64, epoch string, limit int) ([]BeltRef, error) {
+	var refs []BeltRef
 	err := s.inTx(ctx, "sweep the belt", func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `select message_id::text, org, seq is null or seq <= $1 or epoch <> $2 from belt
-			where due_at <= now() order by due_at limit $3 for update skip locked`, int64(floor), epoch, limit)
+		refs = nil
+		rows, err := tx.Query(ctx, `with due as (
+				select message_id, seq is null or seq <= $1 or epoch <> $2 as lying from belt
+				where due_at <= now() order by due_at limit $3 for update skip locked)
+			update belt b set seq = case when due.lying then null else b.seq end, due_at = now() + $4::interval
+			from due where b.message_id = due.message_id
+			returning b.message_id::text, b.org, due.lying`, int64(floor), epoch, limit, beltCheck)
 		if err != nil {
 			return err
 		}
-		var refs []BeltRef
-		var travelling []string
 		var id, org string
 		var lying bool
-		err = each(rows, []any{&id, &org, &lying}, func() error {
+		return each(rows, []any{&id, &org, &lying}, func() error {
 			if lying {
 				refs = append(refs, BeltRef{Org: notification.OrgID(org), ID: id})
-			} else {
-				travelling = append(travelling, id)
 			}
 			return nil
 		})
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `update belt set due_at = now() + $2::interval where message_id = any ($1::text[]::uuid[])`,
-			travelling, beltCheck); err != nil || len(refs) == 0 {
-			return err
-		}
-		seqs, err := publish(ctx, refs)
-		if err != nil {
-			return fmt.Errorf("put %d messages on the belt: %w", len(refs), err)
-		}
-		swept = len(refs)
-		_, err = tx.Exec(ctx, travellingSQL, beltIDs(refs), signed(seqs), epoch, beltCheck)
-		return err
 	})
-	return swept, err
+	return refs, err
+}
+
+// giveBack makes rows that could not be published due again.
+func (s *Store) giveBack(ctx context.Context, refs []BeltRef) error {
+	_, err := s.pool.Exec(ctx, `update belt set due_at = now() where message_id in (
+		select message_id from belt where message_id = any ($1::text[]::uuid[]) and seq is null for update skip locked)`, beltIDs(refs))
+	if err != nil {
+		return fmt.Errorf("make %d messages due again: %w", len(refs), err)
+	}
+	return nil
 }
 
 func beltIDs(refs []BeltRef) []string {

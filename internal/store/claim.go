@@ -79,14 +79,15 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 	return result, err
 }
 
-// lockQueued locks those of the messages that are queued, due, and not in another dispatcher's hands.
+// lockQueued locks those of the messages that are queued, due, and not in another dispatcher's hands. It skips locked
+// messages, but not those whose row on the belt is locked: that is the router or a sweeper, noting the sequence of the very
+// delivery that brought the message here.
 func lockQueued(ctx context.Context, tx pgx.Tx, ids []string) ([]*Candidate, error) {
 	rows, err := tx.Query(ctx, `select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
 			m.template, m.language, m.purpose, m.channels, m.next_channel, m.recipient, m.content, m.attempts, m.not_before,
 			m.created_at, now()
-		from belt b join message m on m.id = b.message_id
-		where b.message_id = any ($1::text[]::uuid[]) and m.state = 'queued' and m.not_before <= now()
-		order by m.created_at, m.id for update of b, m skip locked`, ids)
+		from message m where m.id = any ($1::text[]::uuid[]) and m.state = 'queued' and m.not_before <= now()
+		order by m.created_at, m.id for update skip locked`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("lock messages: %w", err)
 	}
@@ -185,7 +186,7 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 			suppressed, reasons = append(suppressed, c.Message.ID), append(reasons, string(verdict.Suppress))
 			details = append(details, verdict.Detail)
 			result.Suppressed = append(result.Suppressed, verdict.Suppress)
-		case verdict.Send != "" && !taken[key]:
+		case verdict.Send != "" && !taken[key] && c.Live[verdict.Send] == "":
 			taken[key] = true
 			claimed := Claimed{
 				Message: c.Message, AttemptID: uuid.Must(uuid.NewV7()).String(),
@@ -194,7 +195,7 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 			claimed.Message.Attempts++
 			sent.add(claimed)
 			result.Claimed = append(result.Claimed, claimed)
-		default: // told to wait, or behind another message of this run to the same address
+		default: // told to wait, or behind another message to the same address
 			waiting, waits = append(waiting, c.Message.ID), append(waits, verdict.Wait)
 			result.Waiting++
 		}
@@ -209,7 +210,7 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 			from unnest($1::text[], $2::text[], $3::text[]) u (id, reason, detail) where m.id = u.id::uuid`, suppressed, reasons, details)
 	}
 	if len(waiting) > 0 {
-		p.exec(`update belt b set seq = null, due_at = now() + u.wait from unnest($1::text[], $2::interval[]) u (id, wait)
+		p.exec(`update belt b set seq = 0, due_at = now() + u.wait from unnest($1::text[], $2::interval[]) u (id, wait)
 			where b.message_id = u.id::uuid`, waiting, waits)
 	}
 	if err := p.run(ctx, tx); err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,21 +45,37 @@ func (s *Store) Consent(ctx context.Context, addresses []address.Address) (map[a
 	return states, err
 }
 
-// AddConsent adds an entry to the ledger, under the lock of its address. An entry with the same source, evidence and action
-// is taken as the same one, and is not added again.
+// AddConsent adds an entry to the ledger, under the lock of its address. An entry about the same address with the same source,
+// evidence and action is taken as the same one, and is not added again; an operator's entry is always added, since an
+// operator may change his mind.
 func (s *Store) AddConsent(ctx context.Context, entry consent.Entry) error {
 	return s.inTx(ctx, "add to the consent ledger", func(tx pgx.Tx) error {
 		var p pipeline
-		queueAddressLocks(&p, []string{string(entry.Address)})
-		queueEntry(&p, entry)
+		queueEntries(&p, []consent.Entry{entry})
 		return p.run(ctx, tx)
 	})
+}
+
+// queueEntries adds entries under the locks of their addresses, which are taken together and in order.
+func queueEntries(p *pipeline, entries []consent.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	addresses := make([]string, len(entries))
+	for i, e := range entries {
+		addresses[i] = string(e.Address)
+	}
+	queueAddressLocks(p, addresses)
+	for _, e := range entries {
+		queueEntry(p, e)
+	}
 }
 
 func queueEntry(p *pipeline, e consent.Entry) {
 	p.exec(`insert into consent (org, address, channel, action, source, evidence, note, occurred_at)
 		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now())) on conflict do nothing`,
-		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), e.Evidence, e.Note, orNull(e.OccurredAt))
+		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), e.Evidence, clean(e.Note),
+		orNull(e.OccurredAt))
 }
 
 // ConsentHistory returns every entry about an address, oldest first.
@@ -78,6 +95,11 @@ func (s *Store) ConsentHistory(ctx context.Context, a address.Address) ([]consen
 		return nil, fmt.Errorf("read the consent ledger: %w", err)
 	}
 	return entries, nil
+}
+
+// clean drops what a Postgres text can't hold, so that no oddity in a person's words keeps them from being stored.
+func clean(text string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\ufffd")
 }
 
 // orNull is nil for the zero time.

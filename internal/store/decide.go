@@ -73,7 +73,7 @@ type BeltRef struct {
 // DecideResult says what a call of Decide did.
 type DecideResult struct {
 	Outcomes   map[notification.Outcome]int // of the notifications decided now
-	Duplicates int                          // notifications that had been decided before
+	Duplicates int                          // repetitions, counted once for each envelope that brought one
 	Made       []message.State              // one for each message made
 	Skipped    int                          // messages not made because of `once`
 	Belt       []BeltRef                    // queued messages to put on the belt now
@@ -115,6 +115,7 @@ type item struct {
 	envelope *Envelope
 	n        *notification.Notification
 	first    bool // the first of its key in this run
+	repeated bool // its envelope has it before this place, too
 	decided  *Decided
 	skipped  []string // rules whose once key was taken
 }
@@ -146,10 +147,12 @@ func newDecision(envelopes []Envelope) *decision {
 	seen := map[notification.Key]bool{}
 	for i := range envelopes {
 		envelope := &envelopes[i]
+		inside := map[notification.Key]bool{}
 		for j := range envelope.Notifications {
 			it := &item{envelope: envelope, n: &envelope.Notifications[j]}
 			it.first = !seen[it.key()]
-			seen[it.key()] = true
+			it.repeated = inside[it.key()]
+			seen[it.key()], inside[it.key()] = true, true
 			d.items = append(d.items, it)
 		}
 	}
@@ -234,7 +237,7 @@ func (d *decision) queueActions(p *pipeline) {
 				insert into action as a (org, id, object, fields) select $1, $2, $3, $4::text[]
 				where not exists (select from action where org = $1 and id = $2 and object = $3 and fields @> $4::text[])
 				on conflict (org, id, object) do update
-				set fields = (select array_agg(distinct f order by f) from unnest(a.fields || excluded.fields) f)
+				set fields = array(select distinct f from unnest(a.fields || excluded.fields) f order by f)
 				returning fields)
 			select fields from grown
 			union all select fields from action where org = $1 and id = $2 and object = $3 limit 1`,
@@ -253,21 +256,28 @@ func (d *decision) queueActions(p *pipeline) {
 func (d *decision) countDuplicates(ctx context.Context, tx pgx.Tx) error {
 	var orgs, ids []string
 	var seqs []int64
+	var repeated []bool
 	for _, it := range d.items {
 		if d.fresh[it.key()] == it {
 			continue
 		}
-		d.result.Duplicates++
 		orgs, ids, seqs = append(orgs, string(it.envelope.Org)), append(ids, string(it.n.ID)), append(seqs, int64(it.envelope.Seq))
+		repeated = append(repeated, it.repeated)
 	}
 	if len(ids) == 0 {
 		return nil
 	}
 	var p pipeline
-	p.exec(`insert into duplicate (org, id, stream_seq)
-		select distinct u.org, u.id, u.seq from unnest($1::text[], $2::text[], $3::bigint[]) u (org, id, seq)
-		join notification n on n.org = u.org and n.id = u.id and n.stream_seq <> u.seq
-		order by 1, 2, 3 on conflict do nothing`, orgs, ids, seqs)
+	p.query(`with counted as (
+			insert into duplicate (org, id, stream_seq)
+			select distinct u.org, u.id, u.seq from unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) u (org, id, seq, repeated)
+			join notification n on n.org = u.org and n.id = u.id and (n.stream_seq <> u.seq or u.repeated)
+			order by 1, 2, 3 on conflict do nothing returning 1)
+		select count(*) from counted`,
+		func(rows pgx.Rows) (err error) {
+			d.result.Duplicates, err = pgx.CollectOneRow(rows, pgx.RowTo[int])
+			return err
+		}, orgs, ids, seqs, repeated)
 	p.query(`select distinct b.org, b.message_id::text from unnest($1::text[], $2::text[]) u (org, id)
 		join message m on m.org = u.org and m.notification_id = u.id
 		join belt b on b.message_id = m.id where b.seq is null and m.not_before <= now()`,

@@ -132,7 +132,8 @@ func (d *decision) queueDecisions(p *pipeline) {
 		}
 		orgs, ids = append(orgs, string(it.envelope.Org)), append(ids, string(it.n.ID))
 		outcomes, sets = append(outcomes, string(it.decided.Outcome)), append(sets, it.decided.RuleSet)
-		details, skipped = append(details, string(it.decided.Detail)), append(skipped, strings.Join(it.skipped, ","))
+		details = append(details, cmp.Or(string(it.decided.Detail), "{}"))
+		skipped = append(skipped, strings.Join(it.skipped, ","))
 	}
 	if len(ids) == 0 {
 		return

@@ -9,8 +9,8 @@
 // # What it promises
 //
 //   - Every exported write is one transaction and may be repeated: a repetition after a crash changes nothing.
-//   - Locks are taken in one order everywhere, so that writers can't block one another for good: notification keys, records
-//     (org, id), messages (skipping locked ones), attempts (id), addresses. Deadlocks and serialization failures that
+//   - Locks are taken in one order everywhere, so that writers can't block one another for good: notification keys, actions,
+//     records (org, id), attempts (id), messages (id, or skipping locked ones), addresses, belt. Deadlocks and serialization failures that
 //     happen all the same are tried again a few times.
 //   - A state of an attempt moves forward only; the database refuses anything else.
 //   - consent and delivery_event are only ever added to; the database refuses anything else.

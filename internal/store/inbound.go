@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,13 +59,32 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 		if err := p.run(ctx, tx); err != nil {
 			return fmt.Errorf("lock the address: %w", err)
 		}
-		var err error
+		known, err := findReply(ctx, tx, r.SID)
+		if err != nil || known != nil {
+			linked = *cmp.Or(known, &Linked{})
+			return err
+		}
 		if linked, err = findAnswered(ctx, tx, r); err != nil {
 			return err
 		}
 		return writeReply(ctx, tx, r, &linked)
 	})
 	return linked, err
+}
+
+// findReply returns what a reply that is stored already was joined to, nil when it is not.
+func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
+	var l Linked
+	err := tx.QueryRow(ctx, `select i.org, coalesce(i.message_id::text, ''), i.record_id, coalesce(m.contact_id, '')
+		from inbound i left join message m on m.id = i.message_id where i.sid = $1`, sid).
+		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil //nolint:nilnil // there is none
+	case err != nil:
+		return nil, fmt.Errorf("find a reply: %w", err)
+	}
+	return &l, nil
 }
 
 // findAnswered finds the message that the reply quotes, else the newest one from that sender to that person.
@@ -83,7 +103,11 @@ func findAnswered(ctx context.Context, tx pgx.Tx, r Reply) (Linked, error) {
 }
 
 func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
-	media, err := json.Marshal(append([]Media{}, r.Media...))
+	list := make([]Media, len(r.Media))
+	for i, m := range r.Media {
+		list[i] = Media{URL: clean(m.URL), ContentType: clean(m.ContentType)}
+	}
+	media, err := json.Marshal(list)
 	if err != nil {
 		return fmt.Errorf("encode the media of a reply: %w", err)
 	}
@@ -100,15 +124,15 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	if err != nil {
 		return fmt.Errorf("open the conversation: %w", err)
 	}
-	tag, err := tx.Exec(ctx, `insert into inbound (sid, org, conversation_id, sender, channel, address, body, media, keyword, button,
+	_, err = tx.Exec(ctx, `insert into inbound (sid, org, conversation_id, sender, channel, address, body, media, keyword, button,
 			message_id, record_id, received_at, stream_seq)
-		values ($1, $2, $3::uuid, $4, $5, $6, $7, $8::jsonb, $9, $10, nullif($11, '')::uuid, $12, $13, $14) on conflict do nothing`,
-		r.SID, string(linked.Org), conversation, r.Sender, string(r.Channel), string(r.From), r.Body, string(media), r.Keyword,
-		r.Button, linked.MessageID, string(linked.RecordID), r.Received, int64(r.Seq))
+		values ($1, $2, $3::uuid, $4, $5, $6, $7, $8::jsonb, $9, $10, nullif($11, '')::uuid, $12, $13, $14)`,
+		r.SID, string(linked.Org), conversation, r.Sender, string(r.Channel), string(r.From), clean(r.Body), string(media), r.Keyword,
+		clean(r.Button), linked.MessageID, string(linked.RecordID), r.Received, int64(r.Seq))
 	if err != nil {
 		return fmt.Errorf("insert a reply: %w", err)
 	}
-	linked.New = tag.RowsAffected() > 0
+	linked.New = true
 	if r.Consent == nil {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -28,11 +29,14 @@ func (s *Store) Messages(ctx context.Context, filter MessageFilter, each func(me
 	if filter.Limit > 0 {
 		limit = &filter.Limit
 	}
+	if filter.ID != "" && uuid.Validate(filter.ID) != nil {
+		return nil // no message has such an id
+	}
 	rows, err := s.pool.Query(ctx, `select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule, m.template,
 			m.language, m.purpose, m.channels, m.recipient, m.content, m.state, m.reason, m.detail, m.error_code, m.channel,
 			coalesce(a.sid, ''), m.attempts, m.not_before, m.created_at, m.updated_at
 		from message m left join attempt a on a.id = m.attempt_id
-		where ($1 = '' or m.state = $1) and ($2 = '' or m.recipient = $2) and ($3 = '' or m.id::text = $3)
+		where ($1 = '' or m.state = $1) and ($2 = '' or m.recipient = $2) and ($3 = '' or m.id = nullif($3, '')::uuid)
 			and ($4 = '' or m.notification_id = $4) and ($5 = '' or m.record_id = $5)
 		order by m.created_at, m.id limit $6`,
 		string(filter.State), string(filter.To), filter.ID, filter.NotificationID, filter.RecordID, limit)

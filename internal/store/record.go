@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,32 +31,89 @@ type Outcome struct {
 
 // Record stores the outcomes of attempts in one transaction. An attempt that is no longer in sending or unknown (a status
 // callback came first, or another process reconciled it) keeps its state and only learns its SID; its message is left alone.
+// One that was thought absent and now has a SID did reach Twilio after all: it takes the state, and its message too unless
+// that has another attempt by now.
+//
+// An outcome whose SID belongs to another attempt says nothing about its own: it is left out, the others are stored, and the
+// error is ErrSIDTaken.
 func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
-	var c outcomeColumns
-	for _, o := range outcomes {
-		c.add(o)
-	}
-	return s.inTx(ctx, "record outcomes", func(tx pgx.Tx) error {
-		var p pipeline
-		p.exec(`select 1 from attempt where id = any ($1::text[]::uuid[]) order by id for update`, c.attempts)
-		for _, o := range outcomes {
-			if o.Consent != nil {
-				queueAddressLocks(&p, []string{string(o.Consent.Address)})
-				queueEntry(&p, *o.Consent)
-			}
-		}
-		c.queue(&p)
-		var early []StatusEvent
-		queueEarly(&p, c.sids, &early)
-		if err := p.run(ctx, tx); err != nil || len(early) == 0 {
+	var taken error
+	err := s.inTx(ctx, "record outcomes", func(tx pgx.Tx) error {
+		var fitting []Outcome
+		var late []StatusEvent
+		var err error
+		fitting, late, taken, err = lockOutcomes(ctx, tx, outcomes)
+		if err != nil || len(fitting) == 0 {
 			return err
 		}
-		_, err := applyEvents(ctx, tx, early)
-		return err
+		return writeOutcomes(ctx, tx, fitting, late)
 	})
+	if err == nil {
+		err = taken
+	}
+	return err
+}
+
+// lockOutcomes locks the attempts, leaves out those outcomes whose SID is another attempt's, and makes an event of those
+// whose attempt was thought absent.
+func lockOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome) (fitting []Outcome, late []StatusEvent, taken, err error) {
+	var ids, sids []string
+	for _, o := range outcomes {
+		ids, sids = append(ids, o.AttemptID), append(sids, o.SID)
+	}
+	owners, states := map[string]string{}, map[string]message.State{}
+	rows, err := tx.Query(ctx, `select id::text, coalesce(sid, ''), state from attempt
+		where id in (select unnest($1::text[]::uuid[]) union all select id from attempt where sid = any ($2))
+		order by id for update`, ids, sids)
+	if err == nil {
+		var id, sid, state string
+		err = each(rows, []any{&id, &sid, &state}, func() error {
+			owners[sid], states[id] = id, message.State(state)
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("lock attempts: %w", err)
+	}
+	for _, o := range outcomes {
+		if o.SID != "" {
+			if owner := owners[o.SID]; owner != "" && owner != o.AttemptID {
+				taken = errors.Join(taken, fmt.Errorf("record the outcome of attempt %s: %w", o.AttemptID, ErrSIDTaken))
+				continue
+			}
+			owners[o.SID] = o.AttemptID
+			if states[o.AttemptID] == message.Absent {
+				late = append(late, StatusEvent{SID: o.SID, State: o.State, ErrorCode: o.ErrorCode, AttemptID: o.AttemptID})
+			}
+		}
+		fitting = append(fitting, o)
+	}
+	return fitting, late, taken, nil
+}
+
+func writeOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome, late []StatusEvent) error {
+	var c outcomeColumns
+	var entries []consent.Entry
+	for _, o := range outcomes {
+		c.add(o)
+		if o.Consent != nil {
+			entries = append(entries, *o.Consent)
+		}
+	}
+	var p pipeline
+	queueMessageLocks(&p, c.messages)
+	queueEntries(&p, entries)
+	c.queue(&p)
+	events := late
+	queueEarly(&p, c.sids, &events)
+	if err := p.run(ctx, tx); err != nil || len(events) == 0 {
+		return err
+	}
+	_, err := applyEvents(ctx, tx, events)
+	return err
 }
 
 type outcomeColumns struct {
@@ -66,7 +125,7 @@ type outcomeColumns struct {
 func (c *outcomeColumns) add(o Outcome) {
 	c.messages, c.attempts = append(c.messages, o.MessageID), append(c.attempts, o.AttemptID)
 	c.states, c.sids = append(c.states, string(o.State)), append(c.sids, o.SID)
-	c.details, c.codes = append(c.details, o.Detail), append(c.codes, int32(o.ErrorCode))
+	c.details, c.codes = append(c.details, clean(o.Detail)), append(c.codes, int32(o.ErrorCode))
 	c.messageStates, c.reasons = append(c.messageStates, string(o.MessageState)), append(c.reasons, string(o.Reason))
 	c.channels = append(c.channels, int32(o.NextChannel))
 	c.retries, c.lookups = append(c.retries, o.RetryAfter), append(c.lookups, o.LookupAfter)
@@ -86,7 +145,7 @@ func (c *outcomeColumns) queue(p *pipeline) {
 			where m.id = u.message_id and m.attempt_id = u.attempt_id and a.state in ('sending', 'unknown')
 				and m.state in ('sending', 'unknown')
 			returning m.id, m.org, m.state, m.not_before)
-		insert into belt (message_id, org, due_at) select id, org, not_before from moved where state = 'queued'
+		insert into belt (message_id, org, due_at, seq) select id, org, not_before, 0 from moved where state = 'queued'
 		on conflict do nothing`,
 		c.messages, c.attempts, c.messageStates, c.reasons, c.codes, c.channels, c.retries, c.details)
 	p.exec(`update attempt a set sid = coalesce(a.sid, nullif(u.sid, '')),
@@ -104,11 +163,11 @@ func (c *outcomeColumns) queue(p *pipeline) {
 
 // queueEarly reads the events that came before their SID was known and named no attempt.
 func queueEarly(p *pipeline, sids []string, early *[]StatusEvent) {
-	p.query(`select sid, status, state, error_code, received_at from delivery_event
+	p.query(`select sid, status, state, error_code, received_at, fallback, opt_out from delivery_event
 		where sid = any ($1) and attempt_id is null order by id`,
 		func(rows pgx.Rows) error {
 			var e StatusEvent
-			return each(rows, []any{&e.SID, &e.Status, (*string)(&e.State), &e.ErrorCode, &e.Received}, func() error {
+			return each(rows, []any{&e.SID, &e.Status, (*string)(&e.State), &e.ErrorCode, &e.Received, &e.Fallback, (*string)(&e.OptOut)}, func() error {
 				*early = append(*early, e)
 				return nil
 			})

@@ -47,17 +47,22 @@ func (s *Store) ApplyStatus(ctx context.Context, events []StatusEvent) ([]messag
 func keepEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) error {
 	var sids, statuses, states, messages, attempts []string
 	var codes []int32
+	var fallbacks []bool
+	var optOuts []string
 	var received []time.Time
 	for _, e := range events {
+		fallbacks, optOuts = append(fallbacks, e.Fallback), append(optOuts, string(e.OptOut))
 		sids, statuses, states = append(sids, e.SID), append(statuses, e.Status), append(states, string(e.State))
 		messages, attempts = append(messages, e.MessageID), append(attempts, e.AttemptID)
 		codes, received = append(codes, int32(e.ErrorCode)), append(received, e.Received)
 	}
-	_, err := tx.Exec(ctx, `insert into delivery_event (sid, status, state, error_code, message_id, attempt_id, received_at)
-		select sid, status, state, error_code, nullif(message_id, '')::uuid, nullif(attempt_id, '')::uuid, received_at
-		from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[])
-			u (sid, status, state, error_code, message_id, attempt_id, received_at)
-		on conflict do nothing`, sids, statuses, states, codes, messages, attempts, received)
+	_, err := tx.Exec(ctx, `insert into delivery_event
+			(sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out)
+		select sid, status, state, error_code, nullif(message_id, '')::uuid, nullif(attempt_id, '')::uuid, received_at, fallback, opt_out
+		from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::boolean[], $9::text[])
+			u (sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out)
+		order by sid, status, error_code on conflict do nothing`,
+		sids, statuses, states, codes, messages, attempts, received, fallbacks, optOuts)
 	if err != nil {
 		return fmt.Errorf("keep delivery events: %w", err)
 	}
@@ -96,6 +101,7 @@ func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]messag
 	}
 	var p pipeline
 	var moved []message.State
+	var entries []consent.Entry
 	for _, e := range events {
 		row := bySID[e.SID]
 		if row == nil {
@@ -109,13 +115,13 @@ func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]messag
 			moved = append(moved, state)
 		}
 		if e.OptOut != "" {
-			queueAddressLocks(&p, []string{string(row.address)})
-			queueEntry(&p, consent.Entry{
+			entries = append(entries, consent.Entry{
 				Org: row.org, Address: row.address, Channel: row.channel, Action: consent.OptOut, Source: e.OptOut,
 				Evidence: e.SID, Note: fmt.Sprintf("error %d", e.ErrorCode), OccurredAt: e.Received,
 			})
 		}
 	}
+	queueEntries(&p, entries)
 	queueAttemptRows(&p, rows)
 	if err := p.run(ctx, tx); err != nil {
 		return nil, fmt.Errorf("write delivery statuses: %w", err)
@@ -157,6 +163,7 @@ func (r *attemptRow) nextUsable() int {
 	return 0
 }
 
+// lockAttempts locks the attempts that the events are about and then their messages, each in the order of the ids.
 func lockAttempts(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]*attemptRow, error) {
 	var sids, ids []string
 	for _, e := range events {
@@ -165,28 +172,59 @@ func lockAttempts(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]*atte
 			ids = append(ids, e.AttemptID)
 		}
 	}
-	rows, err := tx.Query(ctx, `select a.id::text, m.id::text, coalesce(a.sid, ''), a.detail, a.state, a.error_code,
+	rows, err := tx.Query(ctx, `select id::text, message_id::text from attempt
+		where id in (select id from attempt where sid = any ($1) union all select unnest($2::text[]::uuid[]))
+		order by id for update`, sids, ids)
+	var attempts, messages []string
+	if err == nil {
+		var id, messageID string
+		err = each(rows, []any{&id, &messageID}, func() error {
+			attempts, messages = append(attempts, id), append(messages, messageID)
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock attempts: %w", err)
+	}
+	if len(attempts) == 0 {
+		return nil, nil
+	}
+	return readAttempts(ctx, tx, attempts, messages)
+}
+
+// readAttempts locks the messages of locked attempts and reads both.
+func readAttempts(ctx context.Context, tx pgx.Tx, attempts, messages []string) ([]*attemptRow, error) {
+	var found []*attemptRow
+	var p pipeline
+	queueMessageLocks(&p, messages)
+	p.query(`select a.id::text, m.id::text, coalesce(a.sid, ''), a.detail, a.state, a.error_code,
 			m.attempt_id = a.id, m.state, m.channels, m.next_channel, m.content, m.org, a.channel, a.address
 		from attempt a join message m on m.id = a.message_id
-		where a.id in (select id from attempt where sid = any ($1) union select unnest($2::text[]::uuid[]))
-		order by a.id for update of a, m`, sids, ids)
-	if err != nil {
-		return nil, fmt.Errorf("lock attempts: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*attemptRow, error) {
-		var r attemptRow
-		var content []byte
-		err := row.Scan(&r.id, &r.messageID, &r.sid, &r.detail, (*string)(&r.state), &r.errorCode, &r.newest,
-			(*string)(&r.messageState), &r.channels, &r.nextChannel, &content, (*string)(&r.org), (*string)(&r.channel), (*string)(&r.address))
-		if err != nil {
-			return nil, err
-		}
-		return &r, json.Unmarshal(content, &r.content)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("lock attempts: %w", err)
+		where a.id = any ($1::text[]::uuid[]) order by a.id`,
+		func(rows pgx.Rows) (err error) {
+			found, err = pgx.CollectRows(rows, scanAttempt)
+			return err
+		}, attempts)
+	if err := p.run(ctx, tx); err != nil {
+		return nil, fmt.Errorf("lock the messages of attempts: %w", err)
 	}
 	return found, nil
+}
+
+func scanAttempt(row pgx.CollectableRow) (*attemptRow, error) {
+	var r attemptRow
+	var content []byte
+	err := row.Scan(&r.id, &r.messageID, &r.sid, &r.detail, (*string)(&r.state), &r.errorCode, &r.newest,
+		(*string)(&r.messageState), &r.channels, &r.nextChannel, &content, (*string)(&r.org), (*string)(&r.channel), (*string)(&r.address))
+	if err != nil {
+		return nil, err
+	}
+	return &r, json.Unmarshal(content, &r.content)
+}
+
+// queueMessageLocks locks messages in the order of their ids.
+func queueMessageLocks(p *pipeline, ids []string) {
+	p.exec(`select 1 from message where id = any ($1::text[]::uuid[]) order by id for update`, ids)
 }
 
 func queueAttemptRows(p *pipeline, rows []*attemptRow) {
@@ -211,12 +249,14 @@ func queueAttemptRows(p *pipeline, rows []*attemptRow) {
 			and a.state not in ('sending', 'unknown')`, ids)
 	}
 	if len(messages) > 0 {
+		p.exec(`delete from belt b using unnest($1::text[], $2::text[]) u (id, state)
+			where b.message_id = u.id::uuid and u.state <> 'queued'`, messages, messageStates) // its attempt was thought to have failed
 		p.exec(`with moved as (
 				update message m set state = u.state, reason = u.reason, error_code = u.code, next_channel = u.next_channel,
 					not_before = case when u.state = 'queued' then now() else m.not_before end, updated_at = now()
 				from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::integer[]) u (id, state, reason, next_channel, code)
 				where m.id = u.id::uuid returning m.id, m.org, m.state)
-			insert into belt (message_id, org, due_at) select id, org, now() from moved where state = 'queued' on conflict do nothing`,
+			insert into belt (message_id, org, due_at, seq) select id, org, now(), 0 from moved where state = 'queued' on conflict do nothing`,
 			messages, messageStates, reasons, channels, messageCodes)
 	}
 }

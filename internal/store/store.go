@@ -22,6 +22,9 @@ import (
 // transactionTries is how often a transaction that lost against another one is run.
 const transactionTries = 5
 
+// migrationPatience is how many seconds a process waits for another one that is migrating.
+const migrationPatience = 300
+
 // Store is the ledger. It is safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool
@@ -49,18 +52,19 @@ func (s *Store) Close() { s.pool.Close() }
 // Ready tells whether Postgres answers and accepts writes.
 func (s *Store) Ready(ctx context.Context) error {
 	var readOnly bool
-	if err := s.pool.QueryRow(ctx, "select pg_is_in_recovery()").Scan(&readOnly); err != nil {
+	err := s.pool.QueryRow(ctx, "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean").Scan(&readOnly)
+	if err != nil {
 		return fmt.Errorf("ask Postgres: %w", err)
 	}
 	if readOnly {
-		return errors.New("the Postgres server is a read-only standby")
+		return errors.New("the Postgres server takes no writes: it is a read-only standby, or set to read-only")
 	}
 	return nil
 }
 
 // Migrate applies the migrations that are missing, under a lock that keeps other processes out, and returns their names.
 func (s *Store) Migrate(ctx context.Context, log *slog.Logger) ([]string, error) {
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, migrationPatience))
 	if err != nil {
 		return nil, fmt.Errorf("make the migration lock: %w", err)
 	}
@@ -86,7 +90,7 @@ func (s *Store) Migrate(ctx context.Context, log *slog.Logger) ([]string, error)
 func (s *Store) inTx(ctx context.Context, what string, do func(pgx.Tx) error) error {
 	var err error
 	for range transactionTries {
-		err = pgx.BeginFunc(ctx, s.pool, do)
+		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, do) // whatever the server's default
 		if err == nil {
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -79,14 +80,21 @@ type ReplyTrace struct {
 // that id.
 func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
 	var t Trace
-	rows, err := s.pool.Query(ctx, `select n.org, n.id, n.object, n.record_id, n.received_at, n.stream_seq,
+	messageID := ""
+	if uuid.Validate(id) == nil {
+		messageID = id
+	}
+	rows, err := s.pool.Query(ctx, `with found as (
+			select org, id from notification where id = $1
+			union select org, id from notification where record_id = $1 and $1 <> ''
+			union select org, notification_id from message where id = nullif($2, '')::uuid
+			union select m.org, m.notification_id from attempt a join message m on m.id = a.message_id where a.sid = $1)
+		select n.org, n.id, n.object, n.record_id, n.received_at, n.stream_seq,
 			(select count(*) from duplicate d where d.org = n.org and d.id = n.id),
 			d.outcome, d.rule_set, d.detail, d.once_skipped, d.decided_at
-		from notification n join decision d on d.org = n.org and d.notification_id = n.id
-		where n.id = $1 or n.record_id = $1
-			or (n.org, n.id) in (select m.org, m.notification_id from message m left join attempt a on a.message_id = m.id
-				where m.id::text = $1 or a.sid = $1)
-		order by n.received_at, n.id`, id)
+		from found f join notification n on n.org = f.org and n.id = f.id
+			join decision d on d.org = n.org and d.notification_id = n.id
+		order by n.received_at, n.id`, id, messageID)
 	if err != nil {
 		return nil, fmt.Errorf("trace notifications: %w", err)
 	}
@@ -111,7 +119,7 @@ func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
 func (s *Store) traceMessages(ctx context.Context, t *Trace, id string) error {
 	for _, n := range t.Notifications {
 		filter := MessageFilter{NotificationID: string(n.ID)}
-		if len(id) == len("00000000-0000-0000-0000-000000000000") { // one message was asked for
+		if uuid.Validate(id) == nil { // one message was asked for
 			filter.ID = id
 		}
 		err := s.Messages(ctx, filter, func(m message.Message) error {

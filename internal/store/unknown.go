@@ -16,17 +16,24 @@ import (
 func (s *Store) ExpireLeases(ctx context.Context, lookupAfter time.Duration) (int, error) {
 	expired := 0
 	err := s.inTx(ctx, "expire leases", func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `select a.id::text from live_attempt l join attempt a on a.id = l.attempt_id
+		expired = 0
+		rows, err := tx.Query(ctx, `select a.id::text, a.message_id::text from live_attempt l join attempt a on a.id = l.attempt_id
 			where l.phase = 'sending' and l.lease_until < now() order by a.id for update of a, l skip locked`)
 		if err != nil {
 			return err
 		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		var ids, messages []string
+		var id, messageID string
+		err = each(rows, []any{&id, &messageID}, func() error {
+			ids, messages = append(ids, id), append(messages, messageID)
+			return nil
+		})
 		if err != nil || len(ids) == 0 {
 			return err
 		}
 		expired = len(ids)
 		var p pipeline
+		queueMessageLocks(&p, messages)
 		p.exec(`update message m set state = 'unknown', reason = $2, updated_at = now() from attempt a
 			where a.id = any ($1::text[]::uuid[]) and m.attempt_id = a.id and m.state = 'sending'`, ids, string(message.ReasonUnclear))
 		p.exec(`update attempt set state = 'unknown', detail = 'the dispatcher stopped while sending', updated_at = now()

@@ -42,10 +42,9 @@ func publishers(b *testing.B, n, size int, publish func(id string, body []byte) 
 
 // raw publishes with the client library alone, one request a message.
 func raw(c *Client) func(id string, body []byte) error {
-	p := port{nc: c.nc, js: c.js}
 	return func(id string, body []byte) error {
 		msg := rawMsg(id, body)
-		_, err := p.js.PublishMsg(context.Background(), msg)
+		_, err := c.js.PublishMsg(context.Background(), msg)
 		return err
 	}
 }

@@ -53,6 +53,7 @@ type Client struct {
 	log    *slog.Logger
 	codec  *codec
 	groups map[Name]*committer
+	port   port
 	large  chan struct{} // slots for large messages under way
 }
 
@@ -73,10 +74,11 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (*Client, error) {
 	if err := c.ensure(ctx); err != nil {
 		return nil, err
 	}
+	c.port = port{nc: nc, js: js, link: startLink(nc)}
 	c.groups = make(map[Name]*committer)
 	for _, name := range []Name{Notifications, Messages, Callbacks} {
 		//nolint:contextcheck // a group serves many callers and has a deadline of its own
-		c.groups[name] = startCommitter(port{nc: nc, js: js}, opts.ConfirmTimeout)
+		c.groups[name] = startCommitter(c.port, opts.ConfirmTimeout)
 	}
 	return c, nil
 }
@@ -101,6 +103,7 @@ func (c *Client) Close() {
 	for _, g := range c.groups {
 		g.close()
 	}
+	c.port.link.close()
 }
 
 // MaxPayload is the largest message in bytes that the connected server takes.

@@ -20,8 +20,9 @@ const (
 
 // port is the wire: it publishes and waits for the confirmation. Its errors are classified.
 type port struct {
-	nc *nats.Conn
-	js jetstream.JetStream
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	link *link
 }
 
 // refusedError says that the server stored nothing of a batch, and that its messages may be tried singly.
@@ -38,6 +39,8 @@ func refused(err error) bool {
 // single publishes one message and returns its stream sequence. A duplicate is a success, with the sequence of the
 // first one.
 func (p port) single(ctx context.Context, msg *nats.Msg) (uint64, error) {
+	ctx, release := p.link.bound(ctx)
+	defer release()
 	if err := p.connected(); err != nil {
 		return 0, err
 	}
@@ -59,6 +62,8 @@ func (p port) connected() error {
 // batch publishes the messages as one atomic batch and returns the stream sequence of the last; they are stored
 // without a gap. On *refusedError nothing is stored. The headers of the messages are as before when it returns.
 func (p port) batch(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
+	ctx, release := p.link.bound(ctx)
+	defer release()
 	if err := p.connected(); err != nil {
 		return 0, err
 	}

@@ -106,7 +106,7 @@ func (c *Client) storeLarge(ctx context.Context, msg *nats.Msg) error {
 	case <-ctx.Done():
 		return abandoned(ctx)
 	}
-	if _, err := (port{nc: c.nc, js: c.js}).single(ctx, msg); err != nil {
+	if _, err := c.port.single(ctx, msg); err != nil {
 		return fmt.Errorf("publish to %s: %w", msg.Subject, err)
 	}
 	return nil

@@ -172,10 +172,29 @@ func TestCallerThatGaveUpDoesNotHarmTheOthers(t *testing.T) {
 	require.GreaterOrEqual(t, stored(t, c, Notifications), uint64(50))
 }
 
+func TestWaitingMessageSharesNoMemoryWithItsCaller(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	running := c.groups
+	defer func() { c.groups = running }()
+	waits := &committer{wake: make(chan struct{}, 1)} // never takes
+	c.groups = map[Name]*committer{Notifications: waits}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	body := []byte("as given")
+	err := c.PublishNotification(gone, envelope("a"), body)
+	require.ErrorIs(t, err, ErrNotConfirmed)
+	require.ErrorIs(t, err, context.Canceled)
+	clear(body)
+	require.Equal(t, "as given", string(waits.queue[0].msg.Data))
+	group, _ := waits.take()
+	require.Empty(t, group, "nobody listens any more")
+}
+
 func TestStoppedServerConfirmsNothing(t *testing.T) {
 	t.Parallel()
 	srv := streamtest.StartServer(t, t.TempDir(), 8<<20)
-	c := open(t, srv.Connect(t), Options{ConfirmTimeout: 500 * time.Millisecond})
+	c := open(t, srv.Connect(t), Options{ConfirmTimeout: time.Minute})
 	var mu sync.Mutex
 	confirmed := map[string]bool{}
 	var wait sync.WaitGroup
@@ -205,7 +224,9 @@ func TestStoppedServerConfirmsNothing(t *testing.T) {
 		return len(confirmed) > 200
 	}, 10*time.Second, time.Millisecond)
 	srv.Stop()
+	began := time.Now()
 	wait.Wait()
+	require.Less(t, time.Since(began), 20*time.Second, "a broken connection is noticed before the time-out")
 	srv.Restart(t)
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -212,7 +212,7 @@ func (e *expression) evalScalar(f *facts) (any, error) {
 	case types.Duration:
 		return v.String(), nil
 	case types.Timestamp:
-		if text := e.bareText(f); false {
+		if text := e.bareText(f); text != nil {
 			return *text, nil
 		}
 		return v.UTC().Format(time.RFC3339Nano), nil

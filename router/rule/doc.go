@@ -22,6 +22,8 @@
 //   - notification.id, .object and .org are text, notification.received_at is a timestamp.
 //   - Field values are text. With the object's WSDL in the sub-folder `wsdl/` numbers are double or int, checkboxes are
 //     bool, dates are timestamps (all of them or null), and a misspelt field is an error at load.
+//   - Comparing a field for equality with a literal of another type (record.Won == true where Won is text) is an error
+//     at load, since it would be false for ever. Fields have to be named in full, so that what a rule reads is known.
 //   - The strings and math extensions of cel-go are there (lowerAscii, split, trim, math.greatest ...).
 //
 // Promises: an expression that fails at run time does not match and is an error of its own rule only, never of its

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/embedded"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/telemetry"
+)
+
+// withLedger opens the configured database, or the private one of a running `beckon serve`, for one command.
+func (r *root) withLedger(ctx context.Context, do func(*store.Store, *config.Config) error) error {
+	cfg, err := r.load()
+	if err != nil {
+		return err
+	}
+	url := cfg.Database.URL.Reveal()
+	if url == "" {
+		addresses, err := embedded.ReadAddresses(cfg.DataDir)
+		if err != nil {
+			return err
+		}
+		if url = addresses.DatabaseURL; url == "" {
+			return fmt.Errorf("the beckon serve that runs on %s has no database: set BECKON_DATABASE_URL", cfg.DataDir)
+		}
+	}
+	ledger, err := store.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	return do(ledger, cfg)
+}
+
+func (r *root) migrate() *cobra.Command {
+	return &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the database schema up to date (serve does so too)",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return r.withLedger(cmd.Context(), func(ledger *store.Store, cfg *config.Config) error {
+				names, err := ledger.Migrate(cmd.Context(), telemetry.NewLogger(io.Discard, cfg.Log.Level, cfg.Log.Format))
+				if err != nil {
+					return err
+				}
+				for _, name := range names {
+					_, _ = fmt.Fprintln(r.streams.Out, "applied", name)
+				}
+				_, err = fmt.Fprintf(r.streams.Out, "the schema is up to date, %d migrations applied\n", len(names))
+				return err
+			})
+		},
+	}
+}
+
+// printJSON writes one value on one line.
+func (r *root) printJSON(value any) error {
+	encoder := json.NewEncoder(r.streams.Out)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
+func (r *root) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.streams.Out, format, args...)
+}

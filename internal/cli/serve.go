@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/beckonhq/beckon/internal/app"
+	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/telemetry"
+)
+
+func (r *root) serve() *cobra.Command {
+	var roles []string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run Beckon, all of its roles or some",
+		Long: "Run Beckon until it is told to stop (Ctrl-C or SIGTERM). SIGHUP reads rules and templates again.\n\n" +
+			"Without BECKON_NATS_URL and BECKON_DATABASE_URL, an embedded NATS and a private Postgres keep their data\n" +
+			"in the data directory.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := r.load()
+			if err != nil {
+				return err
+			}
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			log := telemetry.NewLogger(r.streams.Err, cfg.Log.Level, cfg.Log.Format)
+			return app.Run(cmd.Context(), app.Options{Config: cfg, Roles: roles, Log: log, Version: version, Reload: hup}, func(a *app.App) {
+				log.Info("beckon runs", "version", version, "roles", strings.Join(roles, ","), "public", a.URL(), "private", a.AdminURL())
+			})
+		},
+	}
+	cmd.Flags().StringSliceVar(&roles, "roles", config.Roles(), "the roles of this process, comma-separated")
+	return cmd
+}
