@@ -77,13 +77,14 @@ func windowOpen(c *store.Candidate) bool {
 }
 
 func addressGate(c *store.Candidate, channel message.Channel) ruling {
-	switch c.Live[channel] {
-	case message.Sending:
-		return ruling{wait: busyWait}
-	case message.Unknown:
+	phase, busy := c.Live[channel]
+	switch {
+	case !busy:
+		return ruling{}
+	case phase == message.Unknown:
 		return ruling{wait: unknownWait}
 	}
-	return ruling{}
+	return ruling{wait: busyWait}
 }
 
 // judge sends a message through the gates, channel by channel in its order of preference: the first channel that passes

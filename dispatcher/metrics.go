@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -71,7 +72,7 @@ func (m *metrics) recorded(outcomes []store.Outcome) {
 			m.suppressed.WithLabelValues(string(o.Reason)).Inc()
 		}
 		if o.State == message.Refused || o.State == message.Unknown {
-			m.errorCodes.WithLabelValues(fmt.Sprint(o.ErrorCode)).Inc()
+			m.errorCodes.WithLabelValues(strconv.Itoa(o.ErrorCode)).Inc()
 		}
 	}
 }

@@ -6,7 +6,7 @@ package migrations
 import "embed"
 
 //go:embed *.sql
-var files embed.FS //nolint:gochecknoglobals // go:embed needs a package variable
+var files embed.FS
 
 // Files returns the migrations, named NNNNN_what.sql.
 func Files() embed.FS { return files }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -121,12 +122,7 @@ func onceKey(draft *rule.Draft, m *message.Message) store.OnceKey {
 }
 
 func hasAny(content message.Content, channels []message.Channel) bool {
-	for _, channel := range channels {
-		if content.Has(channel) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(channels, content.Has)
 }
 
 // language is the one that the template had, of the first channel that has content; else the one asked for.

@@ -15,7 +15,7 @@ import (
 )
 
 //go:embed openapi.json
-var openAPI []byte //nolint:gochecknoglobals // go:embed needs a package variable
+var openAPI []byte
 
 const (
 	defaultPage = 100

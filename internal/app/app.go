@@ -75,7 +75,7 @@ func Run(ctx context.Context, opts Options, started func(*App)) error {
 	case <-ctx.Done():
 	case <-a.finished:
 	}
-	return a.Stop()
+	return a.Stop(ctx)
 }
 
 // Start opens every part of the process in order. When one fails, those before it are closed again.
@@ -106,7 +106,7 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 	} {
 		if err := step.do(ctx, running); err != nil {
 			cancel()
-			a.shutdown()
+			a.shutdown(ctx)
 			return nil, fmt.Errorf("start the %s: %w", step.name, err)
 		}
 	}
@@ -117,10 +117,11 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 	return a, nil
 }
 
-// Stop ends the process in order and returns why it ended: nil when it was asked to.
-func (a *App) Stop() error {
-	a.log.Info("stopping", "within", a.cfg.ShutdownTimeout)
-	a.shutdown()
+// Stop ends the process in order, within the configured time whether ctx has ended or not, and returns why it ended: nil when
+// it was asked to.
+func (a *App) Stop(ctx context.Context) error {
+	a.log.InfoContext(ctx, "stopping", "within", a.cfg.ShutdownTimeout)
+	a.shutdown(ctx)
 	a.cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- a.work.Wait() }()
@@ -132,8 +133,8 @@ func (a *App) Stop() error {
 	}
 }
 
-func (a *App) shutdown() {
-	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
+func (a *App) shutdown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.ShutdownTimeout)
 	defer cancel()
 	a.closers.close(ctx)
 }

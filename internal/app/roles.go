@@ -124,7 +124,7 @@ func (a *App) newDispatcher() (runner, error) {
 	})
 }
 
-func (a *App) loadRules(_, running context.Context) error {
+func (a *App) loadRules(ctx, running context.Context) error {
 	if !a.has(config.RoleRouter) {
 		return nil
 	}
@@ -132,7 +132,10 @@ func (a *App) loadRules(_, running context.Context) error {
 	if a.policies, err = newPolicies(a.cfg.RulesDir, a.cfg.TemplatesDir, a.log.With("part", "rules"), a.registry); err != nil {
 		return err
 	}
-	a.log.Info("rules are loaded", "rule_set", a.policies.rules().Version(), "rules", len(a.policies.rules().Rules()))
+	for _, warning := range a.policies.rules().Warnings() {
+		a.log.WarnContext(ctx, "a rule may not do what it seems to", "where", warning.String())
+	}
+	a.log.InfoContext(ctx, "rules are loaded", "rule_set", a.policies.rules().Version(), "rules", len(a.policies.rules().Rules()))
 	a.work.Go(func() error { return a.policies.watch(running, a.opts.Reload) })
 	return nil
 }
@@ -158,7 +161,7 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 		return err
 	}
 	e := newEcho()
-	door.Mount(e)
+	door.Mount(e) //nolint:contextcheck // each request brings its own context
 	if a.public, err = listen(ctx, a.cfg.HTTP.Addr, e, a.work); err != nil {
 		return err
 	}

@@ -38,8 +38,7 @@ func Temporary(err error) bool {
 	if err == nil {
 		return false
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch {
 		case pg.Code == codeReadOnly, pg.Code == codeIdleTooLong, pg.Code == codeLockTimeout, retryable(err):
 			return true
@@ -61,8 +60,7 @@ func retryable(err error) bool {
 }
 
 func sqlState(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code
 	}
 	return ""

@@ -36,7 +36,7 @@ func (l *link) watch() {
 	for range l.events {
 		l.mu.Lock()
 		l.tear(errBroken)
-		l.intact, l.tear = context.WithCancelCause(context.Background())
+		l.intact, l.tear = context.WithCancelCause(context.Background()) //nolint:fatcontext // not nested: each is new
 		l.mu.Unlock()
 	}
 }
