@@ -31,6 +31,9 @@ func (r *root) serve() *cobra.Command {
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
 			log := telemetry.NewLogger(r.streams.Err, cfg.Log.Level, cfg.Log.Format)
+			for _, warning := range cfg.Warnings {
+				log.WarnContext(cmd.Context(), "the configuration has a remark", "remark", warning)
+			}
 			return app.Run(cmd.Context(), app.Options{Config: cfg, Roles: roles, Log: log, Version: version, Reload: hup}, func(a *app.App) {
 				log.Info("beckon runs", "version", version, "roles", strings.Join(roles, ","), "public", a.URL(), "private", a.AdminURL())
 			})

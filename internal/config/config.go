@@ -38,6 +38,8 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Log is about the log.
 	Log Log
+	// Warnings are remarks about what was read, for example a variable that does not exist.
+	Warnings []string
 
 	origins map[string]origin
 }

@@ -95,7 +95,7 @@ func TestFileThenEnvironment(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load("testdata/bad.yaml", []string{
-		"BECKON_HTP_ADDR=:1", "BECKON_NOTHING_LIKE_IT_AT_ALL=1", "BECKON_SEND_TIMEOUT=30s", "TWILIO_API_KEY=SK1",
+		"TWILIO_API_KEY=SK1",
 		"BECKON_NATS_REPLICAS=4", "BECKON_SALESFORCE_PATH_SECRET=sesame/sesame", "BECKON_HTTP_ADDR=:99999",
 	})
 	var bad *config.Error
@@ -119,7 +119,6 @@ func TestProblems(t *testing.T) {
 		"same listener":  {env: "BECKON_ADMIN_ADDR=:8080", want: "the private listener needs its own"},
 		"query in url":   {env: "BECKON_PUBLIC_URL=https://x/?a=b", want: "without ? and #"},
 		"scheme":         {env: "BECKON_PUBLIC_URL=x.example.com", want: "want a URL such as"},
-		"typo":           {env: "BECKON_DATADIR=x", want: "did you mean BECKON_DATA_DIR?"},
 		"body":           {env: "BECKON_MAX_BODY_BYTES=0", want: "want a number from 1024"},
 		"format":         {env: "BECKON_LOG_FORMAT=xml", want: "want text or json"},
 	} {
@@ -129,6 +128,16 @@ func TestProblems(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 		})
 	}
+}
+
+func TestUnknownVariablesAreWarnings(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load("", []string{"BECKON_DATADIR=x", "BECKON_NOTHING_LIKE_IT_AT_ALL=1", "BECKON_HTTP_ADDR=:8081"})
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"BECKON_DATADIR: there is no such variable: did you mean BECKON_DATA_DIR?",
+		"BECKON_NOTHING_LIKE_IT_AT_ALL: there is no such variable",
+	}, c.Warnings)
 }
 
 func TestWhichFile(t *testing.T) {

@@ -39,7 +39,8 @@ func Environ() []string { return os.Environ() }
 // Environ). An empty variable counts as not set.
 //
 // The file is path; if that is empty, what BECKON_CONFIG in environ names; else beckon.yaml in the working directory,
-// if there is one. A named file that is not there is an error. The error is an *Error with everything that is wrong.
+// if there is one. A named file that is not there is an error. The error is an *Error with everything that is wrong. An unknown
+// BECKON_ variable is a warning only: the environment belongs to others too.
 // Whether all is there that a role needs is for Check to say.
 func Load(path string, environ []string) (*Config, error) {
 	env := parseEnviron(environ)
@@ -97,7 +98,7 @@ func (l *loader) environment(env map[string]string) {
 			l.set(s, fromEnv, splitList(s, env[name]), Problem{Name: name})
 		case known || name == fileVariable || !strings.HasPrefix(name, "BECKON_") || isServiceLink(name):
 		default:
-			l.problem(Problem{Name: name}, "there is no such variable%s", didYouMean(name, names))
+			l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s: there is no such variable%s", name, didYouMean(name, names)))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -261,4 +262,10 @@ func (l *ledger) requireStates(c store.Claimed, messageState, attemptState messa
 	l.t.Helper()
 	require.Equal(l.t, messageState, l.message(c.Message.ID).State, "message")
 	require.Equal(l.t, string(attemptState), get[string](l, `select state from attempt where id = $1`, c.AttemptID), "attempt")
+}
+
+type addr = address.Address
+
+func shuffle[T any](values []T) {
+	rand.Shuffle(len(values), func(i, j int) { values[i], values[j] = values[j], values[i] })
 }
