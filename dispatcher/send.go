@@ -18,10 +18,6 @@ const (
 	accountPause = 30 * time.Second // after an error that concerns the whole account
 )
 
-// callbackRetries asks Twilio to try a status callback five times, whatever went wrong: by default it tries twice, and only
-// when it can't connect. Source: Twilio, "Webhooks connection overrides".
-const callbackRetries = "#rc=5&rp=all"
-
 // send makes the one call of an attempt and hands the outcome to the recorder.
 func (d *Dispatcher) send(ctx context.Context, c store.Claimed, deadline time.Time) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
@@ -50,7 +46,7 @@ func (d *Dispatcher) request(c store.Claimed) twilio.Request {
 	request := twilio.Request{To: string(c.Message.To), Channel: c.Channel}
 	if d.PublicURL != "" {
 		query := url.Values{"message": {c.Message.ID}, "attempt": {c.AttemptID}}
-		request.StatusCallback = d.PublicURL + "/twilio/status?" + query.Encode() + callbackRetries
+		request.StatusCallback = d.PublicURL + "/twilio/status?" + query.Encode() + twilio.CallbackOverrides
 	}
 	switch c.Channel {
 	case message.SMS:

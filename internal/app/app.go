@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,7 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 	Reload  <-chan os.Signal // each value reloads rules and templates; may be nil
+	Public  net.Listener     // serves instead of the configured public address; may be nil. For a free port that must be known before
 }
 
 // App is a running process of Beckon.

@@ -42,17 +42,22 @@ func listen(ctx context.Context, address string, handler http.Handler, work *err
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
+	return serve(socket, handler, work), nil
+}
+
+// serve serves on a socket that listens already; the socket is closed with the listener.
+func serve(socket net.Listener, handler http.Handler, work *errgroup.Group) *listener {
 	l := &listener{Listener: socket, server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 	}}
 	work.Go(func() error {
 		if err := l.server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve on %s: %w", address, err)
+			return fmt.Errorf("serve on %s: %w", socket.Addr(), err)
 		}
 		return nil
 	})
-	return l, nil
+	return l
 }
 
 // url is how this machine reaches the listener.

@@ -162,7 +162,9 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 	}
 	e := newEcho()
 	door.Mount(e) //nolint:contextcheck // each request brings its own context
-	if a.public, err = listen(ctx, a.cfg.HTTP.Addr, e, a.work); err != nil {
+	if a.opts.Public != nil {
+		a.public = serve(a.opts.Public, e, a.work)
+	} else if a.public, err = listen(ctx, a.cfg.HTTP.Addr, e, a.work); err != nil {
 		return err
 	}
 	a.closers.add("public listener", a.public.shutdown)

@@ -1,9 +1,10 @@
 // Package config reads Beckon's configuration, and is the only one that reads the environment.
 //
 // Values come from the defaults, then beckon.yaml, then the environment; the later one counts. Reading is strict:
-// an unknown key or an unknown BECKON_ variable is an error (with a guess at what was meant), because a misspelt setting
-// would silently do nothing. All that is wrong is reported at once, with file, line and column. Variables that
-// Kubernetes sets by itself for services named beckon are let pass.
+// an unknown key of the file is an error (with a guess at what was meant), because a misspelt setting would silently do
+// nothing; an unknown BECKON_ variable is a warning, because the environment belongs to others too. All that is wrong is
+// reported at once, with file, line and column. Variables that Kubernetes sets by itself for services named beckon are let
+// pass.
 //
 // Secrets have the type Secret and print as <redacted>, whatever prints them. Error texts never quote a secret or a
 // phone number.

@@ -1,0 +1,28 @@
+// Command bench measures Beckon in one run and prints one table: every figure with its unit, what it is compared with,
+// the ratio, and the target. `make bench` runs it; docs/benchmarks.md explains the figures.
+//
+// It takes no arguments. It builds the program, starts it as a process of its own on free ports of 127.0.0.1 and a
+// temporary directory (embedded NATS and private Postgres, both syncing), and plays Salesforce and Twilio in its own
+// process with the simulators. Load generator, simulators, Beckon and Postgres share the processors of the machine.
+//
+// It promises that a ratio compares two things measured right after one another, that everything it started has ended
+// when it returns, and that it takes less than two and a half minutes. It fails with a stack when a part does not come
+// up or loses a message: the end-to-end parts count what arrived.
+//
+// Its figures are only as quiet as the machine, which is why the load average is printed with them.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Stderr); err != nil {
+		panic(err)
+	}
+}
