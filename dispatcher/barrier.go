@@ -9,32 +9,30 @@ import (
 // barrierPoll is how often the barrier looks whether another dispatcher has worked on the replies; our own work wakes it.
 const barrierPoll = 50 * time.Millisecond
 
-// barrier knows up to which sequence of CALLBACKS all replies are worked on (their consent is committed), and waits for
-// those that are not. It is used by one goroutine.
+// barrier waits for replies that nobody has worked on yet (whose consent is not committed). It is used by one goroutine.
 type barrier struct {
 	belt    Belt
 	inbound Source
 	worked  notifier
-	floor   uint64 // only ever rises within a life of the stream
+	seen    uint64 // the newest reply at the last look; it and all before it were worked on
 }
 
-// wait returns when every reply that was durably received before the call has been worked on. It tells whether there
-// were any that had not been at the last look: then consent read before may be stale.
+// wait returns when every reply that was durably received before the call has been worked on. It tells whether any came
+// since the last look: then consent that was read before may be stale. Replies that come while it waits hold nobody up.
 func (b *barrier) wait(ctx context.Context) (stale bool, err error) {
-	for {
-		last, err := b.belt.LastInbound(ctx)
+	last, err := b.belt.LastInbound(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ask for the newest reply: %w", err)
+	}
+	stale = last != b.seen // also less: the stream was created anew
+	for last != b.seen {
+		floor, err := b.inbound.AckFloor(ctx)
 		if err != nil {
-			return stale, fmt.Errorf("ask for the newest reply: %w", err)
-		}
-		if last <= b.floor {
-			return stale, nil
-		}
-		stale = true
-		if b.floor, err = b.inbound.AckFloor(ctx); err != nil {
 			return stale, fmt.Errorf("ask which replies are worked on: %w", err)
 		}
-		if last <= b.floor {
-			return stale, nil
+		if last <= floor {
+			b.seen = last
+			break
 		}
 		timer := time.NewTimer(barrierPoll)
 		select {
@@ -46,6 +44,7 @@ func (b *barrier) wait(ctx context.Context) (stale bool, err error) {
 		case <-timer.C:
 		}
 	}
+	return stale, nil
 }
 
 // notifier wakes one waiter; wakings while nobody waits are folded into one.

@@ -32,6 +32,7 @@ func (d *Dispatcher) statusLoop(ctx context.Context) error {
 			return err
 		}
 		if err := d.applyStatuses(ctx, deliveries); err != nil {
+			giveBack(deliveries)
 			return err
 		}
 	}
@@ -43,7 +44,7 @@ func (d *Dispatcher) applyStatuses(ctx context.Context, deliveries []*stream.Del
 	for _, delivery := range deliveries {
 		event, err := d.statusEvent(delivery)
 		if err != nil {
-			if err := d.deadLetter(ctx, delivery, err); err != nil {
+			if err := d.deadLetter(ctx, stream.Callbacks, delivery, err); err != nil {
 				return err
 			}
 			continue
@@ -66,7 +67,7 @@ func (d *Dispatcher) applyStatuses(ctx context.Context, deliveries []*stream.Del
 	case ctx.Err() != nil:
 		return err
 	case len(readable) == 1:
-		return d.deadLetter(ctx, readable[0], err)
+		return d.deadLetter(ctx, stream.Callbacks, readable[0], err)
 	}
 	for _, one := range readable {
 		if err := d.applyStatuses(ctx, []*stream.Delivery{one}); err != nil {
@@ -117,6 +118,7 @@ func (d *Dispatcher) replyLoop(ctx context.Context) error {
 		}
 		for i, delivery := range deliveries {
 			if err := d.applyReply(ctx, delivery, deliveries[i:]); err != nil {
+				giveBack(deliveries[i:]) // all dispatchers wait for them
 				return err
 			}
 		}
@@ -127,7 +129,7 @@ func (d *Dispatcher) replyLoop(ctx context.Context) error {
 func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, held []*stream.Delivery) error {
 	reply, err := d.reply(delivery)
 	if err != nil {
-		return d.deadLetter(ctx, delivery, err)
+		return d.deadLetter(ctx, stream.Callbacks, delivery, err)
 	}
 	var linked store.Linked
 	err = d.persist(ctx, held, func(ctx context.Context) (err error) {
@@ -144,7 +146,7 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	case ctx.Err() != nil:
 		return err
 	}
-	return d.deadLetter(ctx, delivery, err)
+	return d.deadLetter(ctx, stream.Callbacks, delivery, err)
 }
 
 // reply reads an inbound message and what it says about consent: Twilio's own word for it when there is one, else the
@@ -200,14 +202,20 @@ func readCallback(delivery *stream.Delivery) (url.Values, time.Time, error) {
 	return form, received, nil
 }
 
-// deadLetter keeps a callback that can't be worked on, and takes it off the belt.
-func (d *Dispatcher) deadLetter(ctx context.Context, delivery *stream.Delivery, cause error) error {
+// deadLetter keeps a delivery that can't be worked on, and takes it off the belt. A letter that can't be stored as it is
+// goes without what it carries: its stream still has it.
+func (d *Dispatcher) deadLetter(ctx context.Context, from stream.Name, delivery *stream.Delivery, cause error) error {
 	letter := stream.DeadLetter{
-		Stream: stream.Callbacks, Seq: delivery.Seq, Subject: delivery.Subject, Reason: cause.Error(),
+		ID: fmt.Sprintf("%s/%d", from, delivery.Seq), Stream: from, Seq: delivery.Seq, Subject: delivery.Subject, Reason: cause.Error(),
 		Header: delivery.Header(), Data: delivery.Data,
 	}
 	err := d.persist(ctx, []*stream.Delivery{delivery}, func(ctx context.Context) error {
-		if err := d.Belt.DeadLetter(ctx, letter); err != nil {
+		err := d.Belt.DeadLetter(ctx, letter)
+		if errors.Is(err, stream.ErrBadMessage) || errors.Is(err, stream.ErrTooLarge) {
+			letter.Header, letter.Data = nil, nil
+			err = d.Belt.DeadLetter(ctx, letter)
+		}
+		if err != nil {
 			return temporary{err}
 		}
 		return nil
@@ -216,7 +224,7 @@ func (d *Dispatcher) deadLetter(ctx context.Context, delivery *stream.Delivery, 
 		return err
 	}
 	d.metrics.deadLetters.Inc()
-	d.Log.ErrorContext(ctx, "a callback went to the dead letters", "stream_seq", delivery.Seq, "reason", cause)
+	d.Log.ErrorContext(ctx, "a delivery went to the dead letters", "stream", from, "stream_seq", delivery.Seq, "reason", cause)
 	d.ack(ctx, []*stream.Delivery{delivery})
 	return nil
 }
@@ -224,7 +232,7 @@ func (d *Dispatcher) deadLetter(ctx context.Context, delivery *stream.Delivery, 
 func (d *Dispatcher) ack(ctx context.Context, deliveries []*stream.Delivery) {
 	for _, delivery := range deliveries {
 		if err := delivery.Ack(); err != nil {
-			d.Log.WarnContext(ctx, "a callback could not be acknowledged and will come again", "error", err)
+			d.Log.WarnContext(ctx, "a delivery could not be acknowledged and will come again", "error", err)
 		}
 	}
 }

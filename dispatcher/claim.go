@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -20,9 +21,6 @@ const (
 // sendLoop claims messages with free slots only and starts their calls.
 func (d *Dispatcher) sendLoop(ctx context.Context) error {
 	for {
-		if err := d.pause.wait(ctx); err != nil {
-			return err
-		}
 		free, err := d.takeSlots(ctx)
 		if err != nil {
 			return err
@@ -65,28 +63,23 @@ func (d *Dispatcher) giveSlots(n int) {
 // dispatch claims the messages and starts a call for each one claimed. The belt's messages are acknowledged once the claim
 // is committed: from then on the ledger has the attempt. It returns how many calls were started.
 func (d *Dispatcher) dispatch(ctx context.Context, deliveries []*stream.Delivery) (int, error) {
-	ids := make([]string, len(deliveries))
-	for i, delivery := range deliveries {
-		ids[i] = string(delivery.Data)
-	}
-	var result *store.ClaimResult
-	var deadline time.Time
-	err := d.persist(ctx, deliveries, func(ctx context.Context) error {
-		if _, err := d.barrier.wait(ctx); err != nil {
-			return temporary{err}
-		}
-		deadline = time.Now().Add(d.SendTimeout)
-		var err error
-		result, err = d.Ledger.Claim(ctx, store.ClaimRequest{IDs: ids, Sender: d.Sender.Name, Lease: d.lease(), Judge: d.judge})
-		return err
-	})
-	if err != nil {
+	if err := d.pause.wait(ctx); err != nil { // one may have begun while we waited for messages
+		giveBack(deliveries)
 		return 0, err
 	}
-	for _, delivery := range deliveries {
-		if err := delivery.Ack(); err != nil {
-			d.Log.WarnContext(ctx, "a message on the belt could not be acknowledged and will come again", "error", err)
-		}
+	deliveries, ids, err := d.readable(ctx, deliveries)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	result, deadline, err := d.claim(ctx, deliveries, ids)
+	switch {
+	case err == nil:
+		d.ack(ctx, deliveries)
+	case ctx.Err() != nil:
+		giveBack(deliveries)
+		return 0, err
+	default:
+		return d.dispatchParts(ctx, deliveries, err)
 	}
 	d.metrics.claimed(result)
 	allowed := d.recheck(ctx, result.Claimed)
@@ -97,6 +90,69 @@ func (d *Dispatcher) dispatch(ctx context.Context, deliveries []*stream.Delivery
 		}()
 	}
 	return len(allowed), nil
+}
+
+// claim waits for replies to be worked on and claims; the deadline of the calls counts from before the claim.
+func (d *Dispatcher) claim(
+	ctx context.Context, deliveries []*stream.Delivery, ids []string,
+) (result *store.ClaimResult, deadline time.Time, err error) {
+	err = d.persist(ctx, deliveries, func(ctx context.Context) error {
+		if _, err := d.barrier.wait(ctx); err != nil {
+			return temporary{err}
+		}
+		deadline = time.Now().Add(d.SendTimeout)
+		result, err = d.Ledger.Claim(ctx, store.ClaimRequest{IDs: ids, Sender: d.Sender.Name, Lease: d.lease(), Judge: d.judge})
+		return err
+	})
+	return result, deadline, err
+}
+
+// dispatchParts claims one by one what can't be claimed together for a reason that waiting does not cure. The one that
+// can't be claimed leaves the belt: it stays queued, and the sweeper brings it again after a while.
+func (d *Dispatcher) dispatchParts(ctx context.Context, deliveries []*stream.Delivery, cause error) (int, error) {
+	if len(deliveries) == 1 {
+		d.Log.ErrorContext(ctx, "a message can't be claimed, it will be tried again later", "message", string(deliveries[0].Data), "error", cause)
+		d.ack(ctx, deliveries)
+		return 0, nil
+	}
+	started := 0
+	for i := range deliveries {
+		n, err := d.dispatch(ctx, deliveries[i:i+1])
+		started += n
+		if err != nil {
+			giveBack(deliveries[i+1:])
+			return started, err
+		}
+	}
+	return started, nil
+}
+
+// readable puts what is no id of a message among the dead letters, and returns the others with their ids.
+func (d *Dispatcher) readable(ctx context.Context, deliveries []*stream.Delivery) ([]*stream.Delivery, []string, error) {
+	good, ids := make([]*stream.Delivery, 0, len(deliveries)), make([]string, 0, len(deliveries))
+	for i, delivery := range deliveries {
+		id := validUUID(string(delivery.Data))
+		if id == "" {
+			if err := d.deadLetter(ctx, stream.Messages, delivery, errNoID); err != nil {
+				giveBack(good)
+				giveBack(deliveries[i:])
+				return nil, nil, err
+			}
+			continue
+		}
+		good, ids = append(good, delivery), append(ids, id)
+	}
+	return good, ids, nil
+}
+
+// errNoID says that a message on the belt names no row.
+var errNoID = errors.New("it is not the id of a message")
+
+// giveBack asks for new deliveries at once, so that nobody waits for the end of AckWait. If that is lost, they come then.
+func giveBack(deliveries []*stream.Delivery) {
+	for _, delivery := range deliveries {
+		_ = delivery.Nak(0)
+	}
 }
 
 // recheck looks, right before the calls, whether a reply has been received that the claim could not know. Then it waits for

@@ -183,13 +183,16 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		d.recorder.run(context.WithoutCancel(ctx))
 	}()
 	tasks, running := errgroup.WithContext(ctx)
+	// From the end on: a ledger that stays away holds up neither the calls' goroutines nor us.
+	defer context.AfterFunc(running, func() { time.AfterFunc(2*d.SendTimeout, d.recorder.giveUp) })()
 	tasks.Go(func() error { return d.sendLoop(running) })
 	tasks.Go(func() error { return d.statusLoop(running) })
 	tasks.Go(func() error { return d.replyLoop(running) })
 	tasks.Go(func() error { return d.schedule(running) })
+	tasks.Go(func() error { return d.lookupLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
-	d.recorder.close(2 * d.SendTimeout)
+	d.recorder.close()
 	<-recorded
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err

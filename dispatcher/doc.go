@@ -3,7 +3,8 @@
 //
 //	MESSAGES  -> claim (gates, attempt in `sending`, committed) -> call Twilio -> record the outcome
 //	CALLBACKS -> status: states move forward      -> replies: conversation, consent
-//	scheduler -> due rows on the belt, dead leases, unknown outcomes, old stream messages
+//	scheduler -> due rows on the belt, dead leases, old stream messages
+//	look-ups  -> unknown outcomes
 //
 // # The send protocol
 //
@@ -30,8 +31,9 @@
 // # How it fails
 //
 // When Postgres or NATS is away, nothing is claimed and nothing is acknowledged; outcomes of calls in flight are kept in
-// memory and stored when it is back, or, if the process dies, found by the look-up. A callback that can't be read goes to
-// DEADLETTERS.
+// memory and stored when it is back, or, if the process dies, found by the look-up. A callback that can't be read, and what
+// is no id on the belt, goes to DEADLETTERS. When Twilio can't be reached, or does not accept our credentials, messages are
+// queued again however often that was; nothing is counted against them.
 //
 // # How it is tested
 //

@@ -35,7 +35,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		claims:        counter("beckon_claims_total", "Messages claimed for sending."),
 		waiting:       counter("beckon_claims_postponed_total", "Messages that a gate told to wait."),
 		waits:         counter("beckon_dispatcher_waits_total", "Tries after which the dispatcher waited for Postgres or NATS."),
-		deadLetters:   counter("beckon_dispatcher_deadletters_total", "Callbacks that went to the dead letters."),
+		deadLetters:   counter("beckon_dispatcher_deadletters_total", "Deliveries that went to the dead letters."),
 		leasesExpired: counter("beckon_leases_expired_total", "Attempts whose dispatcher died while sending."),
 		unknown: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_attempts_unknown", Help: "Attempts whose outcome is unknown now.",

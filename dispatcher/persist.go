@@ -78,12 +78,17 @@ func (p *pause) extend(until time.Time) {
 	}
 }
 
+// wait returns when no pause is left, also one that began while it waited.
 func (p *pause) wait(ctx context.Context) error {
-	p.mu.Lock()
-	left := time.Until(p.until)
-	p.mu.Unlock()
-	if left <= 0 {
-		return nil
+	for {
+		p.mu.Lock()
+		left := time.Until(p.until)
+		p.mu.Unlock()
+		if left <= 0 {
+			return nil
+		}
+		if err := sleep(ctx, left); err != nil {
+			return err
+		}
 	}
-	return sleep(ctx, left)
 }

@@ -82,8 +82,11 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 		return nil, false, err
 	}
 	candidates, err := d.candidates(ctx, l, resources)
-	if err != nil || len(candidates) == 0 {
+	if err != nil {
 		return nil, false, err
+	}
+	if len(candidates) == 0 {
+		return nil, cutOff(l, resources), nil
 	}
 	text := body(l)
 	for _, c := range candidates {
@@ -95,6 +98,11 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 		return candidates[0], false, nil
 	}
 	return nil, true, nil
+}
+
+// cutOff tells whether the listing, newest first, may have ended before the attempt's time: then it proves no absence.
+func cutOff(l store.Lookup, resources []twilio.Resource) bool {
+	return len(resources) >= listLimit && !resources[len(resources)-1].DateCreated.Before(l.StartedAt.Add(-clockSkew))
 }
 
 func (d *Dispatcher) candidates(ctx context.Context, l store.Lookup, resources []twilio.Resource) ([]*twilio.Resource, error) {

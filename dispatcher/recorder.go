@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/beckonhq/beckon/internal/store"
 )
@@ -29,16 +28,16 @@ func newRecorder(ledger Ledger, m *metrics, log *slog.Logger) *recorder {
 // put hands an outcome over; it waits while the ledger can't keep up, which keeps the caller's slot taken.
 func (r *recorder) put(o store.Outcome) { r.in <- o }
 
-// close ends run after all that was put is stored, or after limit, in which case dead leases tell of what was not.
-func (r *recorder) close(limit time.Duration) {
-	close(r.in)
-	time.AfterFunc(limit, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.cancel != nil {
-			r.cancel()
-		}
-	})
+// close ends run after all that was put is stored.
+func (r *recorder) close() { close(r.in) }
+
+// giveUp ends the tries to store what the ledger does not take; dead leases tell of it later.
+func (r *recorder) giveUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cancel != nil {
+		r.cancel()
+	}
 }
 
 // run stores outcomes until close.

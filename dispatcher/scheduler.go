@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 )
@@ -14,27 +16,40 @@ const (
 	trimInterval = time.Minute
 )
 
-// schedule is the scheduler and sweeper: at each tick it puts due messages on the belt, finds the attempts of dead
-// dispatchers, and looks up unknown outcomes; now and then it trims the streams. Any number of dispatchers may do so side
-// by side: rows are taken under locks that the others skip.
+// schedule is the scheduler and sweeper: at each tick it puts due messages on the belt and finds the attempts of dead
+// dispatchers; now and then it trims the streams. Any number of dispatchers may do so side by side: rows are taken under
+// locks that the others skip.
 func (d *Dispatcher) schedule(ctx context.Context) error {
+	var trimmed time.Time
+	return d.everyTick(ctx, "the scheduler", func(ctx context.Context) error {
+		if err := d.tick(ctx); err != nil || time.Since(trimmed) < trimInterval {
+			return err
+		}
+		trimmed = time.Now()
+		_, err := d.Belt.Trim(ctx, d.Retention)
+		return err
+	})
+}
+
+// lookupLoop looks unknown outcomes up. It is apart from the scheduler, since Twilio may be slow to answer.
+func (d *Dispatcher) lookupLoop(ctx context.Context) error {
+	return d.everyTick(ctx, "the look-up of unknown outcomes", d.lookUp)
+}
+
+// everyTick works at once and at each tick, until ctx ends. Failures are told once.
+func (d *Dispatcher) everyTick(ctx context.Context, what string, work func(context.Context) error) error {
 	ticker := time.NewTicker(d.Tick)
 	defer ticker.Stop()
-	var trimmed time.Time
 	failing := false
 	for {
-		err := d.tick(ctx)
-		if err == nil && time.Since(trimmed) > trimInterval {
-			trimmed = time.Now()
-			_, err = d.Belt.Trim(ctx, d.Retention)
-		}
+		err := work(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && !failing:
-			d.Log.WarnContext(ctx, "the scheduler can't work, trying again", "error", err)
+			d.Log.WarnContext(ctx, what+" can't work, trying again", "error", err)
 		case err == nil && failing:
-			d.Log.InfoContext(ctx, "the scheduler works again")
+			d.Log.InfoContext(ctx, what+" works again")
 		}
 		failing = err != nil
 		select {
@@ -45,10 +60,8 @@ func (d *Dispatcher) schedule(ctx context.Context) error {
 	}
 }
 
+// tick does what needs the ledger alone first, so that it goes on while NATS is away.
 func (d *Dispatcher) tick(ctx context.Context) error {
-	if err := d.sweep(ctx); err != nil {
-		return err
-	}
 	expired, err := d.Ledger.ExpireLeases(ctx, d.ReconcileAfter)
 	if err != nil {
 		return err
@@ -57,14 +70,21 @@ func (d *Dispatcher) tick(ctx context.Context) error {
 		d.metrics.leasesExpired.Add(float64(expired))
 		d.Log.WarnContext(ctx, "a dispatcher died while sending, its attempts will be looked up", "attempts", expired)
 	}
-	lookups, err := d.Ledger.DueLookups(ctx, lookupLimit, d.ReconcileAfter+d.lease())
+	return d.sweep(ctx)
+}
+
+// lookUp looks up what is due, side by side, so that it is done before other dispatchers may take the same attempts.
+func (d *Dispatcher) lookUp(ctx context.Context) error {
+	lookups, err := d.Ledger.DueLookups(ctx, lookupLimit, d.ReconcileAfter+d.lease()+lookupTimeout)
 	if err != nil {
 		return err
 	}
+	var all errgroup.Group
 	for _, lookup := range lookups {
-		if err := d.reconcile(ctx, lookup); err != nil {
-			return err
-		}
+		all.Go(func() error { return d.reconcile(ctx, lookup) })
+	}
+	if err := all.Wait(); err != nil {
+		return err
 	}
 	unknown, err := d.Ledger.CountUnknown(ctx)
 	if err != nil {

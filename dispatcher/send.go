@@ -79,12 +79,23 @@ func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
 		o.Detail, o.LookupAfter = failure.Error(), d.ReconcileAfter
 	case twilio.NotSent:
 		o.State, o.Detail = message.Refused, failure.Error()
+		if failure.Status == 0 {
+			d.unreachable(&o, c)
+			break
+		}
 		d.retry(&o, c, failure)
 	case twilio.Refused:
 		o.State = message.Refused
 		d.refused(&o, c, failure)
 	}
 	return o
+}
+
+// unreachable queues a message again whose call did not get to Twilio. Nothing is wrong with the message, so that no number
+// of tries makes it fail, and all claims are held back a little.
+func (d *Dispatcher) unreachable(o *store.Outcome, c store.Claimed) {
+	d.pause.extend(time.Now().Add(firstRetry))
+	o.MessageState, o.Reason, o.RetryAfter = message.Queued, message.ReasonRetry, backoff(c.Message.Attempts)
 }
 
 // refused follows the table of reactions: Twilio has said that there is no message, and why.

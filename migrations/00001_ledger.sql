@@ -141,7 +141,7 @@ create table live_attempt (
     lease_until timestamptz not null,
     lookup_at   timestamptz,              -- when an unknown outcome is looked up (next)
     absences    integer     not null default 0, -- listings in a row that did not show it
-    unique (sender, channel, address)
+    unique (address, sender, channel)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 
 -- Every delivery status that Twilio reported, in the order of arrival. Only ever added to.
@@ -172,7 +172,7 @@ create table conversation (
     last_inbound_at  timestamptz,
     last_outbound_at timestamptz,
     created_at       timestamptz not null default now(),
-    unique (sender, channel, address)
+    unique (address, sender, channel)
 ) with (fillfactor = 80);
 
 -- What people wrote to us.
@@ -220,6 +220,8 @@ end $$;
 -- +goose StatementEnd
 create trigger consent_append_only before update or delete on consent for each row execute function refuse_change();
 create trigger delivery_event_append_only before update or delete on delivery_event for each row execute function refuse_change();
+create trigger consent_no_truncate before truncate on consent execute function refuse_change();
+create trigger delivery_event_no_truncate before truncate on delivery_event execute function refuse_change();
 
 -- The order of an attempt's states; message.State has the same in Go, and a test compares the two.
 -- +goose StatementBegin

@@ -2,8 +2,6 @@ package router
 
 import (
 	"encoding/json"
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -11,7 +9,6 @@ import (
 
 	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/message"
-	"github.com/beckonhq/beckon/internal/notification"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/router/rule"
 )
@@ -22,7 +19,6 @@ type detail struct {
 	PreviousUsed map[string]*string `json:"previous_used,omitempty"`
 	PreviousSeen bool               `json:"previous_seen"`
 	Deleted      bool               `json:"deleted,omitempty"`
-	Panic        string             `json:"panic,omitempty"`
 }
 
 type ruleResult struct {
@@ -33,21 +29,14 @@ type ruleResult struct {
 
 // judge decides one notification. It is pure but for ids, times and counters: the ledger may call it again when a
 // transaction is repeated.
-func (r *Router) judge(p store.Pending) (decided store.Decided) {
+func (r *Router) judge(p store.Pending) store.Decided {
 	set := r.Rules()
-	defer func() {
-		if cause := recover(); cause != nil {
-			r.Log.Error("deciding a notification panicked", "notification", p.Notification.ID, "kind", fmt.Sprintf("%T", cause),
-				"stack", string(debug.Stack()))
-			decided = store.Decided{Outcome: notification.DeadLetter, RuleSet: set.Version(), Detail: []byte(`{"panic": "see the log"}`)}
-		}
-	}()
 	in := rule.Input{
 		Notification: *p.Notification, Org: p.Envelope.Org, Object: p.Envelope.Object, Received: p.Envelope.Received,
 		Known: p.Known, Previous: rule.Snapshot{Fields: p.Previous.Fields, Seen: p.Previous.Seen},
 	}
 	decision := rule.Decide(set, in)
-	decided = store.Decided{Outcome: decision.Outcome, RuleSet: decision.RuleSet, Detail: explain(decision)}
+	decided := store.Decided{Outcome: decision.Outcome, RuleSet: decision.RuleSet, Detail: explain(decision)}
 	decided.Next, decided.Moved = set.NextSnapshot(in)
 	for _, result := range decision.Results {
 		r.metrics.verdicts.WithLabelValues(result.Rule, string(result.Verdict)).Inc()

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/beckonhq/beckon/internal/notification"
 	"github.com/beckonhq/beckon/internal/salesforce"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
@@ -108,7 +108,14 @@ func (r *Router) Run(ctx context.Context) error {
 		return r.decideAll(ctx, groups, done)
 	})
 	tasks.Go(func() error { return r.finishAll(ctx, done) })
-	if err := tasks.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	err := tasks.Wait()
+	for group := range groups {
+		giveBack(group)
+	}
+	for d := range done {
+		giveBack(d.group)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
@@ -125,13 +132,14 @@ func (r *Router) fetch(ctx context.Context, groups chan<- []envelope) error {
 		for _, delivery := range deliveries {
 			e, err := decode(delivery)
 			if err != nil {
-				if err := r.deadLetter(ctx, delivery, err); err != nil {
+				if err := r.bury(ctx, delivery, err); err != nil {
 					return err
 				}
 				continue
 			}
 			if count+len(e.Notifications) > r.Batch && count > 0 {
 				if !send(ctx, groups, group) {
+					giveBack(group)
 					return ctx.Err()
 				}
 				group, count = nil, 0
@@ -139,6 +147,7 @@ func (r *Router) fetch(ctx context.Context, groups chan<- []envelope) error {
 			group, count = append(group, e), count+len(e.Notifications)
 		}
 		if len(group) > 0 && !send(ctx, groups, group) {
+			giveBack(group)
 			return ctx.Err()
 		}
 	}
@@ -165,30 +174,44 @@ func (r *Router) decideAll(ctx context.Context, groups <-chan []envelope, done c
 	for group := range groups {
 		result, err := r.decide(ctx, group)
 		if err != nil {
+			giveBack(group)
 			return err
 		}
 		if !send(ctx, done, decided{group, result}) {
+			giveBack(group)
 			return ctx.Err()
 		}
 	}
 	return nil
 }
 
-// finishAll puts messages on the belt and acknowledges their envelopes. It is allowed to finish what is committed when ctx
-// has ended.
+// finishAll puts messages on the belt and acknowledges their envelopes. What it can't do before ctx ends is done by the
+// redelivery, or by the dispatcher's sweeper.
 func (r *Router) finishAll(ctx context.Context, done <-chan decided) error {
 	for d := range done {
 		err := r.persist(ctx, d.group, func(ctx context.Context) error { return r.putOnBelt(ctx, d.belt) })
 		if err != nil {
+			giveBack(d.group)
 			return err
 		}
 		for _, e := range d.group {
-			if err := e.delivery.Ack(); err != nil {
-				r.Log.WarnContext(ctx, "an envelope could not be acknowledged and will come again", "error", err)
-			}
+			r.ack(ctx, e.delivery)
 		}
 	}
 	return nil
+}
+
+// giveBack asks for new deliveries at once, so that nobody waits for the end of AckWait. If that is lost, they come then.
+func giveBack(group []envelope) {
+	for _, e := range group {
+		_ = e.delivery.Nak(0)
+	}
+}
+
+func (r *Router) ack(ctx context.Context, delivery *stream.Delivery) {
+	if err := delivery.Ack(); err != nil {
+		r.Log.WarnContext(ctx, "an envelope could not be acknowledged and will come again", "error", err)
+	}
 }
 
 func (r *Router) putOnBelt(ctx context.Context, belt []store.BeltRef) error {
@@ -218,7 +241,7 @@ func (r *Router) decide(ctx context.Context, group []envelope) ([]store.BeltRef,
 	}
 	var result *store.DecideResult
 	err := r.persist(ctx, group, func(ctx context.Context) (err error) {
-		result, err = r.Ledger.Decide(ctx, envelopes, r.judge)
+		result, err = r.tryDecide(ctx, envelopes)
 		return err
 	})
 	switch {
@@ -262,42 +285,18 @@ func split(group []envelope) [][]envelope {
 	return parts
 }
 
-// giveUp puts the one notification that can't be decided among the dead letters, and notes that in the ledger.
-func (r *Router) giveUp(ctx context.Context, e envelope, cause error) error {
-	if err := r.deadLetter(ctx, e.delivery, cause); err != nil {
-		return err
-	}
-	_, err := r.Ledger.Decide(ctx, []store.Envelope{e.Envelope}, func(store.Pending) store.Decided {
-		return store.Decided{Outcome: notification.DeadLetter, RuleSet: r.Rules().Version(), Detail: []byte(`{}`)}
-	})
-	if err != nil {
-		r.Log.ErrorContext(ctx, "a dead notification could not be noted in the ledger", "notification", e.Notifications[0].ID, "error", err)
-	}
-	return nil
-}
+// errPanicked says that judging a notification panicked; the log has the stack.
+var errPanicked = errors.New("judging a notification panicked")
 
-// deadLetter keeps a delivery that can't be worked on and acknowledges it when it is no envelope at all.
-func (r *Router) deadLetter(ctx context.Context, delivery *stream.Delivery, cause error) error {
-	body, err := delivery.Body()
-	if err != nil {
-		body = delivery.Data
-	}
-	letter := stream.DeadLetter{
-		Stream: stream.Notifications, Seq: delivery.Seq, Org: notification.OrgID(delivery.Get(stream.HeaderOrg)),
-		Subject: delivery.Subject, Reason: cause.Error(), Header: delivery.Header(), Data: body,
-	}
-	err = r.persist(ctx, nil, func(ctx context.Context) error {
-		if err := r.Belt.DeadLetter(ctx, letter); err != nil {
-			return temporary{err}
+// tryDecide turns a panic of a rule or template into an error, so that it costs its own notification only.
+func (r *Router) tryDecide(ctx context.Context, envelopes []store.Envelope) (result *store.DecideResult, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.Log.ErrorContext(ctx, "judging notifications panicked", "kind", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+			err = errPanicked
 		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	r.metrics.deadLetters.Inc()
-	r.Log.ErrorContext(ctx, "a notification went to the dead letters", "stream_seq", delivery.Seq, "reason", cause)
-	return nil
+	}()
+	return r.Ledger.Decide(ctx, envelopes, r.judge)
 }
 
 // send hands a value on unless ctx ends first.

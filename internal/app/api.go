@@ -31,7 +31,7 @@ func (a *App) mountAPI(g *echo.Group) {
 }
 
 func (a *App) listMessages(c echo.Context) error {
-	if a.store == nil {
+	if !reached(a.pooled) {
 		return noLedger(c)
 	}
 	limit, err := strconv.Atoi(orDefault(c.QueryParam("limit"), strconv.Itoa(defaultPage)))
@@ -53,7 +53,7 @@ func (a *App) listMessages(c echo.Context) error {
 }
 
 func (a *App) trace(c echo.Context) error {
-	if a.store == nil {
+	if !reached(a.pooled) {
 		return noLedger(c)
 	}
 	trace, err := a.store.Trace(c.Request().Context(), c.Param("id"))

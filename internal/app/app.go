@@ -52,7 +52,10 @@ type App struct {
 	conn      *nats.Conn
 	stream    *stream.Client
 	store     *store.Store
+	streaming chan struct{} // closed when the streams are open
+	pooled    chan struct{} // closed when there is a pool of database connections
 	migrated  chan struct{} // closed when the schema is there
+	doorOpen  chan struct{} // closed when the public listener listens
 	policies  *policies
 	addresses embedded.Addresses
 	public    *listener
@@ -87,7 +90,8 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 	}
 	a := &App{
 		opts: opts, cfg: opts.Config, log: opts.Log, registry: telemetry.NewRegistry(opts.Version),
-		closers: closers{log: opts.Log}, migrated: make(chan struct{}), finished: make(chan struct{}),
+		closers: closers{log: opts.Log}, finished: make(chan struct{}),
+		streaming: make(chan struct{}), pooled: make(chan struct{}), migrated: make(chan struct{}), doorOpen: make(chan struct{}),
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.cancel = cancel
@@ -139,6 +143,17 @@ func (a *App) shutdown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.ShutdownTimeout)
 	defer cancel()
 	a.closers.close(ctx)
+}
+
+// reached tells whether a step of the start is done. What the step made may be used after that: the private listener
+// answers while the other parts still start.
+func reached(step <-chan struct{}) bool {
+	select {
+	case <-step:
+		return true
+	default:
+		return false
+	}
 }
 
 // URL is where the public listener can be reached on this machine, empty without the role ingest.
@@ -224,6 +239,7 @@ func (a *App) openStreams(ctx, _ context.Context) error {
 			Replicas: a.cfg.NATS.Replicas, ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, Log: a.log.With("part", "stream"),
 		})
 		if err == nil {
+			close(a.streaming)
 			a.closers.add("streams", func(context.Context) error { a.stream.Close(); return nil })
 		}
 		return err
@@ -278,7 +294,10 @@ func (a *App) startPostgres(ctx, running context.Context) error {
 		a.work.Go(func() error {
 			select {
 			case <-server.Done():
-				return fmt.Errorf("the private Postgres server ended: %w", server.Err())
+				if err := server.Err(); err != nil {
+					return fmt.Errorf("the private Postgres server ended: %w", err)
+				}
+				return nil // Stop ended it
 			case <-running.Done():
 				return nil
 			}
@@ -289,6 +308,7 @@ func (a *App) startPostgres(ctx, running context.Context) error {
 		return err
 	}
 	a.store = ledger
+	close(a.pooled)
 	a.closers.add("database connections", func(context.Context) error { ledger.Close(); return nil })
 	return nil
 }

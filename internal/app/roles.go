@@ -32,7 +32,7 @@ type role struct {
 
 func (a *App) roles() []role {
 	return []role{
-		{config.RoleIngest, nil, []string{"nats"}},
+		{config.RoleIngest, nil, []string{"nats", "door"}},
 		{config.RoleRouter, a.newRouter, []string{"nats", "postgres"}},
 		{config.RoleDispatcher, a.newDispatcher, []string{"nats", "postgres"}},
 	}
@@ -168,6 +168,7 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 		return err
 	}
 	a.closers.add("public listener", a.public.shutdown)
+	close(a.doorOpen)
 	a.log.InfoContext(ctx, "the door is open", "address", a.public.Addr().String())
 	return nil
 }
@@ -190,7 +191,7 @@ func (a *App) startAdmin(ctx, _ context.Context) error {
 
 func (a *App) newProbes() *probes {
 	p := &probes{needs: map[string][]string{}, warnings: a.warnings}
-	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres}
+	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres, "door": a.lookDoor}
 	used := map[string]bool{}
 	for _, r := range a.roles() {
 		if a.has(r.name) {
@@ -208,25 +209,31 @@ func (a *App) newProbes() *probes {
 }
 
 func (a *App) lookNATS(ctx context.Context) error {
-	if a.stream == nil {
+	if !reached(a.streaming) {
 		return errStarting
 	}
 	return a.stream.Ready(ctx)
 }
 
+// lookDoor keeps a load balancer, and whoever waits for the start, from calling a door that does not listen yet.
+func (a *App) lookDoor(context.Context) error {
+	if !reached(a.doorOpen) {
+		return errStarting
+	}
+	return nil
+}
+
 func (a *App) lookPostgres(ctx context.Context) error {
-	if a.store == nil {
+	if !reached(a.pooled) {
 		return errStarting
 	}
 	if err := a.store.Ready(ctx); err != nil {
 		return err
 	}
-	select {
-	case <-a.migrated:
-		return nil
-	default:
+	if !reached(a.migrated) {
 		return errStarting
 	}
+	return nil
 }
 
 func (a *App) warnings() []string {

@@ -23,8 +23,7 @@ type xmlEnvelope struct {
 }
 
 type xmlNotification struct {
-	ID     string     `xml:"Id"`
-	Fields []xmlField `xml:"sObject>any"`
+	ID     string `xml:"Id"`
 	Object struct {
 		Type   string     `xml:"type,attr"`
 		Fields []xmlField `xml:",any"`

@@ -1,7 +1,8 @@
 // Command bench measures Beckon in one run and prints one table: every figure with its unit, what it is compared with,
 // the ratio, and the target. `make bench` runs it; docs/benchmarks.md explains the figures.
 //
-// It takes no arguments. It builds the program, starts it as a process of its own on free ports of 127.0.0.1 and a
+// Arguments name the parts to run, all without one: decode, acknowledge-large, acknowledge-single, accept-latency,
+// end-to-end, end-to-end-with-callbacks. It builds the program, starts it as a process of its own on free ports of 127.0.0.1 and a
 // temporary directory (embedded NATS and private Postgres, both syncing), and plays Salesforce and Twilio in its own
 // process with the simulators. Load generator, simulators, Beckon and Postgres share the processors of the machine.
 //
@@ -22,7 +23,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		panic(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,7 +22,7 @@ type bench struct {
 	table    table
 }
 
-func run(ctx context.Context, out, progress io.Writer) (err error) {
+func run(ctx context.Context, only []string, out, progress io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "beckon-bench-")
 	if err != nil {
 		return err
@@ -40,15 +41,19 @@ func run(ctx context.Context, out, progress io.Writer) (err error) {
 		name string
 		do   func(context.Context) error
 	}{
-		{"decoding", b.decode},
-		{"acknowledging envelopes of 100", b.acknowledgeLarge},
-		{"acknowledging single notifications", b.acknowledgeSingle},
-		{"accept latency", b.acceptLatency},
-		{"end to end", b.endToEnd},
+		{"decode", b.decode},
+		{"acknowledge-large", b.acknowledgeLarge},
+		{"acknowledge-single", b.acknowledgeSingle},
+		{"accept-latency", b.acceptLatency},
+		{"end-to-end", b.endToEnd},
+		{"end-to-end-with-callbacks", b.endToEndWithCallbacks},
 	} {
+		if len(only) > 0 && !slices.Contains(only, part.name) {
+			continue
+		}
 		b.say(part.name)
 		if err := part.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
+			return fmt.Errorf("%s: %w, after these figures:\n%s", part.name, err, b.table.String())
 		}
 	}
 	_, err = fmt.Fprintf(out, "%s, %s, %d processors, %s/%s, load average before %s, after %s, took %s\n\n%s\n%s",
@@ -61,7 +66,9 @@ const notes = `Load generator, simulators, Beckon and Postgres ran on the same p
 was synced to the disk before it was confirmed.
 `
 
-func (b *bench) say(what string) { _, _ = fmt.Fprintf(b.progress, "%s %s\n", time.Now().Format(time.TimeOnly), what) }
+func (b *bench) say(what string) {
+	_, _ = fmt.Fprintf(b.progress, "%s %s\n", time.Now().Format(time.TimeOnly), what)
+}
 
 // loadAverage is that of the last minute, of all programs on the machine.
 func loadAverage() string {
@@ -97,4 +104,6 @@ func (t *table) String() string {
 
 func ratio(a, b float64) string { return fmt.Sprintf("%.2f", a/b) }
 
-func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+}

@@ -120,7 +120,10 @@ func (c *child) stop() error {
 	}
 	select {
 	case err := <-c.ended:
-		return err
+		if err != nil {
+			return fmt.Errorf("beckon serve did not end in order: %w: %s", err, c.tail())
+		}
+		return nil
 	case <-time.After(stopLimit):
 		return errors.Join(errors.New("beckon serve did not stop"), c.cmd.Process.Kill())
 	}

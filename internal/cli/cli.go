@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // version is stamped by the build (-ldflags "-X ...").
-var version = "dev" //nolint:gochecknoglobals // the linker can only write to a package variable
+var version = "dev"
 
 // Version is the version that the build stamped, dev without one.
 func Version() string { return version }
@@ -65,12 +66,17 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// Main runs the command line and returns its exit code. SIGINT and SIGTERM end a command in order, a second one at once.
+// doubled is how long after a signal another one counts as the same: a process group and a parent such as make or timeout
+// each pass it on, and that must not cut an orderly end short.
+const doubled = time.Second
+
+// Main runs the command line and returns its exit code. SIGINT and SIGTERM end a command in order, a second one, a second
+// later or more, at once.
 func Main(ctx context.Context, args []string, streams Streams) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // the second signal is not caught
-	root := newRoot(streams)
+	context.AfterFunc(ctx, func() { time.AfterFunc(doubled, stop) }) // from then on a second signal is not caught
+	root := newRoot(streams) //nolint:contextcheck // cobra hands the context to the command that runs
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSilent) {
@@ -125,10 +131,10 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// exactly demands n arguments, named in what.
-func exactly(n int, what string) cobra.PositionalArgs {
+// exactlyOne demands one argument; what says which.
+func exactlyOne(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
+		if len(args) != 1 {
 			return usagef("%s takes %s", cmd.CommandPath(), what)
 		}
 		return nil

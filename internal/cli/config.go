@@ -25,6 +25,7 @@ func (r *root) configPrint() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			r.warn(cfg)
 			return cfg.Print(r.streams.Out)
 		},
 	}
@@ -43,6 +44,7 @@ func (r *root) configCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			r.warn(cfg)
 			if err := cfg.Check(roles); err != nil {
 				return err
 			}
@@ -52,6 +54,13 @@ func (r *root) configCheck() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&roles, "roles", config.Roles(), "the roles to check for, comma-separated")
 	return cmd
+}
+
+// warn writes what is odd about a configuration that can be used.
+func (r *root) warn(cfg *config.Config) {
+	for _, text := range cfg.Warnings {
+		r.complain("warning: %s\n", text)
+	}
 }
 
 func (r *root) configReference() *cobra.Command {

@@ -20,6 +20,11 @@ func (r *root) withLedger(ctx context.Context, do func(*store.Store, *config.Con
 	if err != nil {
 		return err
 	}
+	return r.withConfiguredLedger(ctx, cfg, func(ledger *store.Store) error { return do(ledger, cfg) })
+}
+
+// withConfiguredLedger is withLedger for a configuration that is read already.
+func (r *root) withConfiguredLedger(ctx context.Context, cfg *config.Config, do func(*store.Store) error) error {
 	url := cfg.Database.URL.Reveal()
 	if url == "" {
 		addresses, err := embedded.ReadAddresses(cfg.DataDir)
@@ -35,14 +40,15 @@ func (r *root) withLedger(ctx context.Context, do func(*store.Store, *config.Con
 		return err
 	}
 	defer ledger.Close()
-	return do(ledger, cfg)
+	return do(ledger)
 }
 
 func (r *root) migrate() *cobra.Command {
 	return &cobra.Command{
-		Use:   "migrate",
-		Short: "Bring the database schema up to date (serve does so too)",
-		Args:  noArgs,
+		Use:     "migrate",
+		Short:   "Bring the database schema up to date (serve does so too)",
+		Example: "  BECKON_DATABASE_URL=postgres://beckon:secret@db:5432/beckon beckon migrate",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.withLedger(cmd.Context(), func(ledger *store.Store, cfg *config.Config) error {
 				names, err := ledger.Migrate(cmd.Context(), telemetry.NewLogger(io.Discard, cfg.Log.Level, cfg.Log.Format))

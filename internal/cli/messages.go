@@ -25,9 +25,10 @@ func (r *root) messagesList() *cobra.Command {
 	var state, to string
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List messages, oldest first",
-		Args:  noArgs,
+		Use:     "list",
+		Short:   "List messages, oldest first",
+		Example: "  beckon messages list --state failed\n  beckon messages list --to +14155550123 --json",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if state != "" && !slices.Contains(message.States(), message.State(state)) {
 				return usagef("there is no state %q: the states are %v", state, message.States())
@@ -90,9 +91,10 @@ func dash(text string) string {
 func (r *root) trace() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "trace <notification-id | message-id | message-sid | record-id>",
-		Short: "Show the whole way of a notification, message or record",
-		Args:  exactly(1, "one id: of a notification, a message or a record"),
+		Use:     "trace <notification-id | message-id | message-sid | record-id>",
+		Short:   "Show the whole way of a notification, message or record",
+		Example: "  beckon trace 006000000000001AAA",
+		Args:    exactlyOne("one id: of a notification, a message or a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.withLedger(cmd.Context(), func(ledger *store.Store, _ *config.Config) error {
 				trace, err := ledger.Trace(cmd.Context(), args[0])

@@ -93,8 +93,7 @@ func isDir(dir, variable string) error {
 // loadTemplates reads the templates and notes what is wrong.
 func (p *policy) loadTemplates() error {
 	set, err := templates.Load(p.tplFS)
-	var wrong *templates.LoadError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*templates.LoadError](err); ok {
 		for _, m := range wrong.Problems {
 			p.note("error", filepath.Join(p.tplDir, m.File), m.Line, m.Column, m.Message)
 		}
@@ -146,7 +145,7 @@ func (p *policy) noteRules(err error) bool {
 	return true
 }
 
-func (p *policy) note(severity, file string, line, column int, text string) { //nolint:revive // a place has three numbers
+func (p *policy) note(severity, file string, line, column int, text string) {
 	p.mistakes = append(p.mistakes, mistake{severity, file, line, column, text})
 }
 
@@ -190,7 +189,9 @@ func (r *root) refuse(p *policy) error {
 }
 
 // complain writes to the standard error.
-func (r *root) complain(format string, args ...any) { _, _ = fmt.Fprintf(r.streams.Err, format, args...) }
+func (r *root) complain(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.streams.Err, format, args...)
+}
 
 // plural is "1 rule" or "2 rules".
 func plural(n int, noun string) string {

@@ -105,8 +105,12 @@ func (r *root) rulesList() *cobra.Command {
 				for i, c := range one.Channels {
 					channels[i] = string(c)
 				}
+				delay := "-"
+				if one.Delay > 0 {
+					delay = one.Delay.String()
+				}
 				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s:%d\n", one.Name, one.Object, one.Template,
-					strings.Join(channels, ","), one.Purpose, dash(string(one.Once)), one.Delay, filepath.Join(p.rulesDir, one.File), one.Line)
+					strings.Join(channels, ","), one.Purpose, dash(string(one.Once)), delay, filepath.Join(p.rulesDir, one.File), one.Line)
 			}
 			return table.Flush()
 		},

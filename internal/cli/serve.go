@@ -21,7 +21,8 @@ func (r *root) serve() *cobra.Command {
 		Long: "Run Beckon until it is told to stop (Ctrl-C or SIGTERM). SIGHUP reads rules and templates again.\n\n" +
 			"Without BECKON_NATS_URL and BECKON_DATABASE_URL, an embedded NATS and a private Postgres keep their data\n" +
 			"in the data directory.",
-		Args: noArgs,
+		Example: "  beckon serve\n  beckon serve --roles ingest",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := r.load()
 			if err != nil {

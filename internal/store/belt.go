@@ -17,11 +17,10 @@ const beltCheck = 30 * time.Second
 // Travelling notes on which stream sequences fresh messages travel. epoch names the stream's life: it changes when the
 // stream is created anew. Messages that were claimed meanwhile are left out, also those that wait or are queued again since.
 func (s *Store) Travelling(ctx context.Context, refs []BeltRef, seqs []uint64, epoch string) error {
-	_, err := s.pool.Exec(ctx, travellingSQL, beltIDs(refs), signed(seqs), epoch, beltCheck)
-	if err != nil {
-		return fmt.Errorf("note the sequences of %d messages on the belt: %w", len(refs), err)
-	}
-	return nil
+	return s.inTx(ctx, "note the sequences of messages on the belt", func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, travellingSQL, beltIDs(refs), signed(seqs), epoch, beltCheck)
+		return err
+	})
 }
 
 // travellingSQL waits for nobody: a row that is locked is being claimed.

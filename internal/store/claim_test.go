@@ -78,6 +78,8 @@ func TestClaimSeesConsent(t *testing.T) {
 		{message.SMS, consent.OptIn, at.Add(-time.Minute), consent.OptOut, consent.OptIn}, // came late
 		{consent.AllChannels, consent.OptIn, at.Add(2 * time.Minute), consent.OptIn, consent.OptIn},
 		{message.WhatsApp, consent.OptOut, at.Add(2 * time.Minute), consent.OptIn, consent.OptOut}, // same time, later entry
+		{message.SMS, consent.OptIn, at.Add(5 * time.Minute), consent.OptIn, consent.OptOut},
+		{message.SMS, consent.OptOut, at.Add(4 * time.Minute), consent.OptIn, consent.OptOut}, // came late
 	} {
 		require.NoError(t, l.AddConsent(t.Context(), consent.Entry{
 			Org: org, Address: person, Channel: step.channel, Action: step.action, Source: consent.FromOperator, Evidence: "alice", OccurredAt: step.at,
@@ -193,4 +195,46 @@ func TestNoPersonalValueInErrors(t *testing.T) {
 	require.Error(t, err)
 	require.NotContains(t, strings.ReplaceAll(err.Error(), " ", ""), string(person))
 	l.requireStates(c, message.Sending, message.Sending)
+}
+
+// TestStopWaitsForTheClaim: an opt-out and a claim for its address are one after the other, never side by side.
+func TestStopWaitsForTheClaim(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	ids := l.queue(person)
+	stopped := make(chan error, 1)
+	result := l.claimWith(func(c store.Candidate) store.Verdict {
+		go func() {
+			_, err := l.ApplyReply(t.Context(), store.Reply{
+				SID: "IN1", Sender: sender, Channel: message.SMS, From: person, Received: time.Now(), Keyword: "stop", Consent: &consent.Entry{
+					Address: person, Channel: consent.AllChannels, Action: consent.OptOut, Source: consent.FromKeyword, Evidence: "IN1",
+				},
+			})
+			stopped <- err
+		}()
+		require.Eventually(t, func() bool {
+			return get[int](l, `select count(*) from pg_locks where locktype = 'advisory' and not granted
+				and database = (select oid from pg_database where datname = current_database())`) == 1
+		}, 10*time.Second, time.Millisecond, "the opt-out waits")
+		require.Empty(t, stopped)
+		return sendOn(message.SMS)(c)
+	}, ids...)
+	require.Len(t, result.Claimed, 1)
+	require.NoError(t, <-stopped)
+	l.claimWith(func(c store.Candidate) store.Verdict {
+		require.Equal(t, consent.OptOut, c.Consent.On(message.SMS))
+		return store.Verdict{Suppress: message.ReasonOptedOut}
+	}, l.queue(person)...)
+}
+
+// TestClaimSkipsWhatAnotherOneHolds looks at one message from two dispatchers at the same time.
+func TestClaimSkipsWhatAnotherOneHolds(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	ids := l.queue(person)
+	result := l.claimWith(func(c store.Candidate) store.Verdict {
+		require.Equal(t, &store.ClaimResult{}, l.claimWith(sendOn(message.SMS), ids...))
+		return sendOn(message.SMS)(c)
+	}, ids...)
+	require.Len(t, result.Claimed, 1)
 }

@@ -44,19 +44,19 @@ type ledger struct {
 }
 
 // open makes a migrated ledger; when the test ends, its invariants are checked.
-func open(t testing.TB) *ledger {
-	t.Helper()
-	l := &ledger{t: t, dsn: pgtest.DSN(t)}
+func open(tb testing.TB) *ledger {
+	tb.Helper()
+	l := &ledger{t: tb, dsn: pgtest.DSN(tb)}
 	var err error
-	l.Store, err = store.Open(t.Context(), l.dsn)
-	require.NoError(t, err)
-	t.Cleanup(l.Close)
-	_, err = l.Migrate(t.Context(), slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	l.db, err = pgxpool.New(t.Context(), l.dsn)
-	require.NoError(t, err)
-	t.Cleanup(l.db.Close)
-	t.Cleanup(func() { l.checkInvariants() })
+	l.Store, err = store.Open(tb.Context(), l.dsn)
+	require.NoError(tb, err)
+	tb.Cleanup(l.Close)
+	_, err = l.Migrate(tb.Context(), slog.New(slog.DiscardHandler))
+	require.NoError(tb, err)
+	l.db, err = pgxpool.New(tb.Context(), l.dsn)
+	require.NoError(tb, err)
+	tb.Cleanup(l.db.Close)
+	tb.Cleanup(func() { l.checkInvariants() })
 	return l
 }
 

@@ -22,8 +22,8 @@ type MessageFilter struct {
 	Limit          int
 }
 
-// Messages calls each for every message that fits, oldest first. The rows are streamed: a listing of millions needs little
-// memory. An error of each ends the listing and is returned.
+// Messages calls each for every message that fits, oldest first: their ids are in the order of time. The rows are streamed: a
+// listing of millions needs little memory. An error of each ends the listing and is returned.
 func (s *Store) Messages(ctx context.Context, filter MessageFilter, each func(message.Message) error) error {
 	var limit *int
 	if filter.Limit > 0 {
@@ -38,7 +38,7 @@ func (s *Store) Messages(ctx context.Context, filter MessageFilter, each func(me
 		from message m left join attempt a on a.id = m.attempt_id
 		where ($1 = '' or m.state = $1) and ($2 = '' or m.recipient = $2) and ($3 = '' or m.id = nullif($3, '')::uuid)
 			and ($4 = '' or m.notification_id = $4) and ($5 = '' or m.record_id = $5)
-		order by m.created_at, m.id limit $6`,
+		order by m.id limit $6`,
 		string(filter.State), string(filter.To), filter.ID, filter.NotificationID, filter.RecordID, limit)
 	if err != nil {
 		return fmt.Errorf("list messages: %w", err)

@@ -112,6 +112,7 @@ func TestConsentLedgerIsAppendOnly(t *testing.T) {
 	l.apply(event(c, "SM1", message.Sent))
 	for _, sql := range []string{
 		`update consent set action = 'opt_in'`, `delete from consent`, `update delivery_event set state = 'read'`, `delete from delivery_event`,
+		`truncate consent`, `truncate delivery_event`,
 	} {
 		_, err := l.db.Exec(t.Context(), sql)
 		require.ErrorContains(t, err, "only ever added to", sql)

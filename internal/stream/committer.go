@@ -13,6 +13,9 @@ const (
 	maxBatchMessages = 500     // of the 1,000 that the server takes
 	maxBatchBytes    = 1 << 20 // about 16 envelopes of 100 notifications
 	singlesInFlight  = 64      // when a refused batch is published message by message
+	// smallGroup is the size up to which a group goes message by message: a batch has a store of its own at the server until
+	// it is committed, which costs as much as syncing ten single messages.
+	smallGroup = 8
 )
 
 // entry is one message that waits for its group, and where its outcome goes.
@@ -154,6 +157,10 @@ func (g *committer) commit(group []entry) {
 		group[0].done(seq, err)
 		return
 	}
+	if len(group) <= smallGroup {
+		g.oneByOne(group)
+		return
+	}
 	msgs := make([]*nats.Msg, len(group))
 	for i, e := range group {
 		msgs[i] = e.msg
@@ -174,8 +181,8 @@ func (g *committer) commit(group []entry) {
 	}
 }
 
-// oneByOne gives every message of a refused batch an outcome of its own. The batch was refused as a whole, so nothing
-// is published twice.
+// oneByOne gives every message of a small group or a refused batch an outcome of its own. The batch was refused as a
+// whole, so nothing is published twice.
 func (g *committer) oneByOne(group []entry) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 	defer cancel()

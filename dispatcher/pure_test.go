@@ -1,0 +1,191 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+// bare is a dispatcher for its pure parts.
+func bare(sender Sender) *Dispatcher {
+	m, _ := newMetrics(prometheus.NewRegistry())
+	config := Config{Sender: sender, Tries: 3, ReconcileAfter: time.Minute}.withDefaults()
+	return &Dispatcher{Config: config, gates: gates(sender), metrics: m}
+}
+
+func everySender() Sender {
+	return Sender{Name: "default", SMSFrom: smsFrom, WhatsAppFrom: whatsAppFrom}
+}
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	mark := func(action consent.Action, hours int) consent.Mark {
+		return consent.Mark{Action: action, At: now.Add(time.Duration(hours) * time.Hour)}
+	}
+	all := func(action consent.Action) consent.State { return consent.State{consent.AllChannels: mark(action, -1)} }
+	wrote := func(ago time.Duration) map[message.Channel]time.Time {
+		return map[message.Channel]time.Time{message.WhatsApp: now.Add(-ago)}
+	}
+	live := func(channel message.Channel, state message.State) map[message.Channel]message.State {
+		return map[message.Channel]message.State{channel: state}
+	}
+	free := wa(person)
+	free.Content.WhatsApp.ContentSID = ""
+	marketing := both(person, "x")
+	marketing.Purpose = message.Marketing
+	templateOnly := wa(person)
+	templateOnly.Content.WhatsApp.Text = ""
+	smsOnly := Sender{SMSFrom: smsFrom}
+	send := func(channel message.Channel, index int) store.Verdict {
+		return store.Verdict{Send: channel, Index: index}
+	}
+	freely := store.Verdict{Send: message.WhatsApp, FreeText: true}
+	refused := func(reason message.Reason) store.Verdict { return store.Verdict{Suppress: reason} }
+
+	for name, c := range map[string]struct {
+		candidate store.Candidate
+		sender    Sender
+		want      store.Verdict
+	}{
+		"the first channel":            {store.Candidate{Message: both(person, "x")}, everySender(), send(message.WhatsApp, 0)},
+		"no sender for the first":      {store.Candidate{Message: both(person, "x")}, smsOnly, send(message.SMS, 1)},
+		"the first was tried in vain":  {store.Candidate{Message: both(person, "x"), NextChannel: 1}, everySender(), send(message.SMS, 1)},
+		"no channel is left":           {store.Candidate{Message: sms(person, "x"), NextChannel: 1}, everySender(), refused(message.ReasonNoRoute)},
+		"no sender at all":             {store.Candidate{Message: wa(person)}, smsOnly, refused(message.ReasonNoRoute)},
+		"opted out of everything":      {store.Candidate{Message: both(person, "x"), Consent: all(consent.OptOut)}, everySender(), refused(message.ReasonOptedOut)},
+		"opted out of one":             {store.Candidate{Message: both(person, "x"), Consent: consent.State{message.WhatsApp: mark(consent.OptOut, -1)}}, everySender(), send(message.SMS, 1)},
+		"opted in again since":         {store.Candidate{Message: sms(person, "x"), Consent: consent.State{consent.AllChannels: mark(consent.OptIn, -1), message.SMS: mark(consent.OptOut, -2)}}, everySender(), send(message.SMS, 0)},
+		"opted out of all since":       {store.Candidate{Message: sms(person, "x"), Consent: consent.State{consent.AllChannels: mark(consent.OptOut, -1), message.SMS: mark(consent.OptIn, -2)}}, everySender(), refused(message.ReasonOptedOut)},
+		"marketing, nothing on record": {store.Candidate{Message: marketing}, everySender(), refused(message.ReasonNoConsent)},
+		"marketing, opted in":          {store.Candidate{Message: marketing, Consent: all(consent.OptIn)}, everySender(), send(message.WhatsApp, 0)},
+		"marketing, in on one only":    {store.Candidate{Message: marketing, Consent: consent.State{message.SMS: mark(consent.OptIn, -1)}}, everySender(), send(message.SMS, 1)},
+		"the graver reason is told":    {store.Candidate{Message: marketing, Consent: consent.State{message.SMS: mark(consent.OptOut, -1)}}, everySender(), refused(message.ReasonOptedOut)},
+		"free text, window closed":     {store.Candidate{Message: free}, everySender(), refused(message.ReasonNoRoute)},
+		"free text, window open":       {store.Candidate{Message: free, LastInbound: wrote(time.Hour)}, everySender(), freely},
+		"free text, window closing":    {store.Candidate{Message: free, LastInbound: wrote(24*time.Hour - time.Second)}, everySender(), refused(message.ReasonNoRoute)},
+		"template, window open":        {store.Candidate{Message: templateOnly, LastInbound: wrote(time.Hour)}, everySender(), send(message.WhatsApp, 0)},
+		"both forms, window open":      {store.Candidate{Message: wa(person), LastInbound: wrote(time.Hour)}, everySender(), freely},
+		"both forms, window closed":    {store.Candidate{Message: wa(person), LastInbound: wrote(25 * time.Hour)}, everySender(), send(message.WhatsApp, 0)},
+		"another call is open":         {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Sending)}, everySender(), store.Verdict{Wait: busyWait}},
+		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait}},
+		"busy on the other channel":    {store.Candidate{Message: sms(person, "x"), Live: live(message.WhatsApp, message.Sending)}, everySender(), send(message.SMS, 0)},
+		"an opt-out is not waited for": {store.Candidate{Message: sms(person, "x"), Consent: all(consent.OptOut), Live: live(message.SMS, message.Sending)}, everySender(), refused(message.ReasonOptedOut)},
+	} {
+		c.candidate.Now = now
+		require.Equal(t, c.want, bare(c.sender).judge(c.candidate), name)
+	}
+}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	reactions := twilio.DefaultReactions()
+	refusal := func(code, status int) error {
+		rule := reactions.For(twilio.PhaseSend, code, status)
+		kind := twilio.Refused
+		if status == 429 {
+			kind = twilio.NotSent
+		}
+		return &twilio.Error{Kind: kind, Code: code, Status: status, Rule: rule, Reaction: rule.Reaction, Op: "send"}
+	}
+	type want struct {
+		attempt, message message.State
+		reason           message.Reason
+		index            int
+		consent, paused  bool
+	}
+	const last = 3 // of bare's tries
+	for name, c := range map[string]struct {
+		err   error
+		tries int
+		want  want
+	}{
+		"unclear":                {&twilio.Error{Kind: twilio.Unclear}, 1, want{message.Unknown, message.Unknown, message.ReasonUnclear, 0, false, false}},
+		"unclear, last try":      {&twilio.Error{Kind: twilio.Unclear}, last, want{message.Unknown, message.Unknown, message.ReasonUnclear, 0, false, false}},
+		"not from the adapter":   {errors.New("a panic, say"), 1, want{message.Unknown, message.Unknown, message.ReasonUnclear, 0, false, false}},
+		"no connection":          {&twilio.Error{Kind: twilio.NotSent}, 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
+		"no connection for long": {&twilio.Error{Kind: twilio.NotSent}, 50, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
+		"429":                    {refusal(20429, 429), 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, false}},
+		"429, last try":          {refusal(20429, 429), last, want{message.Refused, message.Failed, message.ReasonRetriesExhausted, 0, false, false}},
+		"wrong credentials":      {refusal(20003, 401), last, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
+		"a proxy's 403":          {refusal(0, 403), last, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
+		"opted out":              {refusal(21610, 400), 1, want{message.Refused, message.Suppressed, message.ReasonOptedOut, 0, true, false}},
+		"permanent":              {refusal(21211, 400), 1, want{message.Refused, message.Failed, message.ReasonRejected, 0, false, false}},
+		"permanent, fallback":    {refusal(21614, 400), 1, want{message.Refused, message.Queued, message.ReasonFallback, 1, false, false}},
+		"content":                {refusal(21617, 400), 1, want{message.Refused, message.Failed, message.ReasonRejected, 0, false, false}},
+		"alert":                  {refusal(21408, 400), 1, want{message.Refused, message.Failed, message.ReasonRejected, 0, false, false}},
+		"the queue is full":      {refusal(21611, 400), 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, false}},
+		"a code of tomorrow":     {refusal(99999, 400), 1, want{message.Refused, message.Failed, message.ReasonRejected, 0, false, false}},
+	} {
+		d := bare(everySender())
+		claimed := store.Claimed{Message: both(person, "x"), AttemptID: "a", Channel: message.WhatsApp}
+		claimed.Message.Attempts = c.tries
+		o := d.classify(claimed, c.err)
+		got := want{o.State, o.MessageState, o.Reason, o.NextChannel, o.Consent != nil, d.pause.until.After(time.Now())}
+		require.Equal(t, c.want, got, name)
+		require.Equal(t, o.State == message.Unknown, o.LookupAfter > 0, name)
+		require.Equal(t, o.Reason == message.ReasonRetry, o.RetryAfter > 0, name)
+		if o.Consent != nil {
+			require.Equal(t, message.WhatsApp, o.Consent.Channel, name)
+			require.Equal(t, consent.OptOut, o.Consent.Action, name)
+		}
+	}
+}
+
+func TestRetryWaitsAsLongAsTwilioAsks(t *testing.T) {
+	t.Parallel()
+	d := bare(everySender())
+	o := d.classify(store.Claimed{Message: sms(person, "x")}, &twilio.Error{Kind: twilio.NotSent, Status: 429, Reaction: twilio.Retry, RetryAfter: time.Hour})
+	require.Equal(t, time.Hour, o.RetryAfter, "the message waits that long")
+	require.WithinDuration(t, time.Now().Add(accountPause), d.pause.until, 5*time.Second, "all others not longer than the pause")
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	for attempt, want := range map[int]time.Duration{
+		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 9: 256 * time.Second, 10: 5 * time.Minute, 1000: 5 * time.Minute,
+	} {
+		for range 50 {
+			require.InEpsilon(t, want, backoff(attempt), 0.1001, "attempt %d", attempt)
+		}
+	}
+}
+
+func TestPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var p pause
+		began := time.Now()
+		require.NoError(t, p.wait(t.Context()))
+		p.extend(began.Add(10 * time.Second))
+		p.extend(began.Add(5 * time.Second)) // never shorter
+		go func() {
+			_ = sleep(t.Context(), 4*time.Second)
+			p.extend(began.Add(30 * time.Second)) // while somebody waits
+		}()
+		require.NoError(t, p.wait(t.Context()))
+		require.Equal(t, 30*time.Second, time.Since(began))
+		p.extend(time.Now().Add(time.Hour))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, p.wait(ctx), context.DeadlineExceeded)
+	})
+}
+
+func TestNewReportsEveryProblem(t *testing.T) {
+	t.Parallel()
+	_, err := New(Config{PublicURL: "no url"})
+	for _, problem := range []string{"part of the configuration", "neither an SMS nor a WhatsApp", "public URL"} {
+		require.ErrorContains(t, err, problem)
+	}
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/embedded"
+)
+
+// checkTimeout bounds each check that asks another program.
+const checkTimeout = 5 * time.Second
+
+// The results of a check.
+const (
+	good    = "OK"
+	warning = "WARN"
+	bad     = "FAIL"
+	skipped = "SKIP" // there was nothing to look at, or it was not to be looked at
+)
+
+// finding is one line of the doctor.
+type finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"`
+	Text   string `json:"text"`
+	Advice string `json:"advice,omitempty"`
+}
+
+// doctor looks at one installation.
+type doctor struct {
+	cfg     *config.Config
+	running embedded.Addresses // of the serve that runs on the data directory; zero without one
+	offline bool
+}
+
+func (r *root) doctor() *cobra.Command {
+	var asJSON, offline bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check the whole installation and say what to do",
+		Long: "Look at the configuration, rules, templates, data directory, NATS, Postgres, sender, public URL, the running server\n" +
+			"and Twilio, in this order, and say what to do about each problem. Nothing is changed and nothing is sent.\n\n" +
+			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.",
+		Example: "  beckon doctor\n  beckon doctor --offline --json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings := r.diagnose(cmd.Context(), offline)
+			failed := false
+			table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
+			for _, f := range findings {
+				failed = failed || f.Status == bad
+				if asJSON {
+					if err := r.printJSON(f); err != nil {
+						return err
+					}
+					continue
+				}
+				text := oneLine(f.Text)
+				if f.Advice != "" {
+					text += ": " + f.Advice
+				}
+				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", f.Status, f.Check, text)
+			}
+			if err := table.Flush(); err != nil {
+				return err
+			}
+			if failed {
+				return errSilent
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not call Twilio")
+	jsonFlag(cmd, &asJSON, "one JSON object a line")
+	return cmd
+}
+
+// diagnose runs the checks in order.
+func (r *root) diagnose(ctx context.Context, offline bool) []finding {
+	cfg, err := r.load()
+	var malformed *config.Error
+	switch {
+	case errors.As(err, &malformed):
+		var findings []finding
+		for _, p := range malformed.Problems {
+			findings = append(findings, finding{"configuration", bad, p.String(), "correct it; nothing else was looked at"})
+		}
+		return findings
+	case err != nil:
+		return []finding{{"configuration", bad, err.Error(), "nothing else was looked at"}}
+	}
+	d := &doctor{cfg: cfg, offline: offline}
+	d.running, _ = embedded.ReadAddresses(cfg.DataDir) // why there is none is told by the check of the data directory
+	var findings []finding
+	for _, check := range []struct {
+		name string
+		look func(context.Context) []finding
+	}{
+		{"configuration", d.configuration},
+		{"rules", func(context.Context) []finding { return d.policy(r) }},
+		{"data directory", d.dataDir},
+		{"NATS", d.nats},
+		{"Postgres", d.postgres},
+		{"sender", d.sender},
+		{"public URL", d.publicURL},
+		{"server", d.server},
+		{"Twilio", d.twilio},
+	} {
+		limited, cancel := context.WithTimeout(ctx, checkTimeout)
+		for _, f := range check.look(limited) {
+			f.Check = check.name
+			findings = append(findings, f)
+		}
+		cancel()
+	}
+	return findings
+}
+
+// say is a finding with one line of text and, when needed, what to do.
+func say(status, text, advice string) []finding {
+	return []finding{{Status: status, Text: text, Advice: advice}}
+}
+
+func (d *doctor) configuration(context.Context) []finding {
+	var findings []finding
+	for _, text := range d.cfg.Warnings {
+		findings = append(findings, finding{Status: warning, Text: text, Advice: "correct or remove it"})
+	}
+	err := d.cfg.Check(config.Roles())
+	var missing *config.MissingError
+	if !errors.As(err, &missing) {
+		return append(findings, say(good, "complete for "+strings.Join(config.Roles(), ", "), "")...)
+	}
+	for _, m := range missing.Missing {
+		findings = append(findings, finding{
+			Status: bad, Text: fmt.Sprintf("the role %s needs %s (%s)", m.Role, m.Name, m.Why),
+			Advice: "set it in the environment or in beckon.yaml",
+		})
+	}
+	return findings
+}
+
+func (d *doctor) policy(r *root) []finding {
+	p, err := r.openPolicy(policyFlags{})
+	if err == nil {
+		err = errors.Join(p.loadTemplates(), p.loadRules())
+	}
+	switch {
+	case err != nil:
+		return say(bad, err.Error(), "")
+	case p.count("error") > 0:
+		return say(bad, plural(p.count("error"), "mistake")+" in the rules and templates", "see beckon rules check")
+	case len(p.rules.Rules()) == 0:
+		return say(warning, "no rules in "+p.rulesDir, "no message is ever sent; write one, or set BECKON_RULES_DIR")
+	}
+	text := fmt.Sprintf("%s in %s, %s in %s", plural(len(p.rules.Rules()), "rule"), p.rulesDir,
+		plural(len(p.templates.Names()), "template"), p.tplDir)
+	if n := p.count("warning"); n > 0 {
+		return say(warning, text+", with "+plural(n, "warning"), "see beckon rules check")
+	}
+	return say(good, text, "")
+}

@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/beckonhq/beckon/internal/embedded"
+	"github.com/beckonhq/beckon/internal/embedded/postgres"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+// advisedPayload is the max_payload below which large envelopes are refused.
+const advisedPayload = 8 << 20
+
+func (d *doctor) dataDir(context.Context) []finding {
+	dir := d.cfg.DataDir
+	if d.cfg.NATS.URL != "" && d.cfg.Database.URL != "" {
+		return say(skipped, "not used: NATS and Postgres are servers of their own", "")
+	}
+	if d.running.PID != 0 {
+		return say(good, fmt.Sprintf("%s is used by the beckon serve that runs as process %d", dir, d.running.PID), "")
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return say(good, dir+" is not there yet, beckon serve makes it", "")
+	case err != nil:
+		return say(bad, "it can't be looked at: "+err.Error(), "set BECKON_DATA_DIR")
+	case !info.IsDir():
+		return say(bad, dir+" is not a directory", "set BECKON_DATA_DIR")
+	}
+	probe, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return say(bad, dir+" can't be written to", "change its owner or mode, or set BECKON_DATA_DIR")
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return say(bad, dir+" can't be written to: "+err.Error(), "change its owner or mode, or set BECKON_DATA_DIR")
+	}
+	if _, err := embedded.ReadAddresses(dir); err != nil && !errors.Is(err, embedded.ErrNotRunning) {
+		return say(bad, err.Error(), "")
+	}
+	return say(good, dir+" can be written to", "")
+}
+
+func (d *doctor) nats(ctx context.Context) []finding {
+	target := d.cfg.NATS.URL.Reveal()
+	external := target != ""
+	options := []nats.Option{nats.Name("beckon doctor"), nats.Timeout(checkTimeout), nats.NoReconnect()}
+	switch {
+	case external && d.cfg.NATS.Creds != "":
+		options = append(options, nats.UserCredentials(d.cfg.NATS.Creds))
+	case external:
+	case d.running.NATSURL == "":
+		return say(skipped, "embedded: beckon serve starts it, synced to disk before it confirms", "")
+	default:
+		target = d.running.NATSURL
+		options = append(options, nats.Token(d.running.NATSToken))
+	}
+	conn, err := nats.Connect(target, options...)
+	if err != nil {
+		return say(bad, "no connection: "+err.Error(), "start it, or correct BECKON_NATS_URL (and BECKON_NATS_CREDS)")
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return say(bad, err.Error(), "")
+	}
+	if _, err := js.AccountInfo(ctx); err != nil {
+		return say(bad, "JetStream does not answer: "+err.Error(), "switch jetstream on in the server's configuration and for the account")
+	}
+	text := fmt.Sprintf("version %s with JetStream, max_payload %d bytes", conn.ConnectedServerVersion(), conn.MaxPayload())
+	var findings []finding
+	if conn.MaxPayload() < advisedPayload {
+		findings = say(warning, text, fmt.Sprintf("larger envelopes are refused; set max_payload: %d in the server's configuration", advisedPayload))
+	} else {
+		findings = say(good, text, "")
+	}
+	if !external {
+		findings[0].Text += ", embedded, synced to disk before it confirms"
+		return findings
+	}
+	return append(findings, say(warning, "whether it syncs to disk before it confirms can't be seen from here",
+		"without jetstream { sync_interval: always } a power cut can lose what was acknowledged")...)
+}
+
+func (d *doctor) postgres(ctx context.Context) []finding {
+	target := d.cfg.Database.URL.Reveal()
+	if target == "" {
+		target = d.running.DatabaseURL
+	}
+	if target == "" {
+		found, err := postgres.Find(ctx, d.cfg.PostgresBin)
+		if err != nil {
+			return say(bad, "a private server can't be started: "+err.Error(), "install Postgres, or set BECKON_DATABASE_URL")
+		}
+		return say(good, fmt.Sprintf("private: beckon serve starts version %d from %s", found.Version, found.Dir), "")
+	}
+	ledger, err := store.Open(ctx, target)
+	if err != nil {
+		return say(bad, err.Error(), "correct BECKON_DATABASE_URL")
+	}
+	defer ledger.Close()
+	schema, err := ledger.Schema(ctx)
+	if err != nil {
+		return say(bad, "it does not answer: "+err.Error(), "start it, or correct BECKON_DATABASE_URL")
+	}
+	if err := ledger.Ready(ctx); err != nil {
+		return say(bad, err.Error(), "")
+	}
+	text := fmt.Sprintf("version %s, schema %d of %d", schema.Server, schema.Applied, schema.Newest)
+	switch {
+	case schema.Applied < schema.Newest:
+		return say(warning, text, "run beckon migrate, or start beckon serve, which does it")
+	case schema.Applied > schema.Newest:
+		return say(warning, text, "the schema is newer than this program: update beckon")
+	}
+	return say(good, text, "")
+}
+
+func (d *doctor) sender(context.Context) []finding {
+	if len(d.cfg.Senders) == 0 {
+		return say(bad, "no sender", "set TWILIO_MESSAGING_SERVICE_SID or TWILIO_FROM, or TWILIO_WHATSAPP_FROM")
+	}
+	sender := d.cfg.Senders[0]
+	var parts []string
+	switch {
+	case sender.MessagingServiceSID != "":
+		parts = append(parts, "SMS by Messaging Service "+sender.MessagingServiceSID)
+	case sender.SMSFrom != "":
+		parts = append(parts, "SMS from "+string(sender.SMSFrom))
+	}
+	if sender.WhatsAppFrom != "" {
+		parts = append(parts, "WhatsApp from "+string(sender.WhatsAppFrom))
+	}
+	return say(good, strings.Join(parts, ", "), "")
+}
+
+func (d *doctor) publicURL(context.Context) []finding {
+	public := d.cfg.HTTP.PublicURL
+	u, err := url.Parse(public)
+	switch {
+	case public == "":
+		return say(warning, "not set: Twilio can't report deliveries and replies", "set BECKON_PUBLIC_URL to how the world reaches this server")
+	case err != nil:
+		return say(bad, "it is not a URL", "correct BECKON_PUBLIC_URL")
+	case u.Scheme != "https":
+		return say(warning, public+" is not https", "Salesforce sends to https with a trusted certificate only; put a proxy in front")
+	}
+	return say(good, public, "")
+}
+
+func (d *doctor) server(ctx context.Context) []finding {
+	base := d.running.AdminURL
+	if base == "" {
+		base = localURL(d.cfg.HTTP.AdminAddr)
+	}
+	status, body, err := get(ctx, base+"/readyz")
+	switch {
+	case err != nil && d.running.PID != 0:
+		return say(bad, "beckon serve runs, but "+err.Error(), "look at its log")
+	case err != nil:
+		return say(skipped, "no beckon serve answers at "+base, "")
+	case status != http.StatusOK:
+		return say(bad, fmt.Sprintf("it answers %d%s", status, notReady(body)), "look at its log")
+	}
+	return say(good, "ready at "+base, "")
+}
+
+func (d *doctor) twilio(ctx context.Context) []finding {
+	tw := d.cfg.Twilio
+	account := twilio.Config{
+		AccountSID: tw.AccountSID, APIKey: tw.APIKey, APISecret: tw.APISecret.Reveal(), BaseURL: tw.APIURL,
+		DialTimeout: checkTimeout / 2, SocketTimeout: checkTimeout,
+	}
+	if len(tw.AuthTokens) > 0 {
+		account.AuthToken = tw.AuthTokens[0].Reveal()
+	}
+	switch {
+	case tw.AccountSID == "" || tw.APIKey == "" && account.AuthToken == "":
+		return say(skipped, "no credentials to try", "")
+	case d.offline:
+		return say(skipped, "not asked (--offline)", "")
+	}
+	if err := account.Validate(); err != nil {
+		return say(bad, err.Error(), "correct the Twilio settings")
+	}
+	client := twilio.New(account)
+	defer client.Close()
+	began := time.Now()
+	_, err := client.List(ctx, twilio.ListQuery{Limit: 1, PageSize: 1})
+	if failure, ok := twilio.AsError(err); ok && (failure.Status == http.StatusUnauthorized || failure.Status == http.StatusForbidden) {
+		return say(bad, "it refuses the credentials: "+err.Error(), "correct TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key)")
+	}
+	if err != nil {
+		return say(bad, err.Error(), "check the way to "+tw.APIURL)
+	}
+	return say(good, fmt.Sprintf("%s takes the credentials, answered in %s", tw.APIURL, time.Since(began).Round(time.Millisecond)), "")
+}

@@ -1,0 +1,153 @@
+package cli_test
+
+import (
+	"context"
+	"flag"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/cli"
+	"github.com/beckonhq/beckon/internal/pgtest"
+)
+
+var update = flag.Bool("update", false, "write the golden outputs in the scripts anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"beckon": func() {
+			os.Exit(cli.Main(context.Background(), os.Args[1:], cli.OS())) //nolint:forbidigo // here it is the program
+		},
+	})
+}
+
+// TestScripts runs testdata/script. Besides testscript's own commands a script has:
+//
+//	database      a new database in BECKON_DATABASE_URL, without tables
+//	nats          a new NATS server in BECKON_NATS_URL
+//	exits CODE beckon ARGS...   runs the program and demands that exit code
+//	await URL     waits until a GET of the URL answers 200
+//	await-messages N STATE, await-consent ADDRESS REGEX   waits for what the ledger says
+//
+// PORT1 to PORT3 are free ports; LISTEN is the URL of a server whose path says the status that it answers with.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			testscript.Run(t, testscript.Params{
+				Files: []string{file}, UpdateScripts: *update, RequireUniqueNames: true,
+				Setup: func(env *testscript.Env) error { return setup(t, env) },
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"database": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("BECKON_DATABASE_URL", pgtest.DSN(t)) },
+					"nats":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("BECKON_NATS_URL", natsURL(t)) },
+					"exits":    exits,
+					"await":    await,
+					"await-messages": func(ts *testscript.TestScript, _ bool, args []string) {
+						until(ts, []string{"messages", "list", "--state", args[1]}, "(?m)^"+args[0]+" messages$")
+					},
+					"await-consent": func(ts *testscript.TestScript, _ bool, args []string) {
+						until(ts, []string{"consent", "show", args[0]}, args[1])
+					},
+				},
+			})
+		})
+	}
+}
+
+func setup(t *testing.T, env *testscript.Env) error {
+	t.Helper()
+	env.Setenv("SHIPPED_RULES", mustAbs(t, "../../rules"))
+	for _, name := range []string{"PORT1", "PORT2", "PORT3"} {
+		env.Setenv(name, freePort(t))
+	}
+	server := newStatusServer(t)
+	env.Setenv("LISTEN", server)
+	return nil
+}
+
+func mustAbs(t *testing.T, path string) string {
+	t.Helper()
+	full, err := filepath.Abs(path)
+	require.NoError(t, err)
+	return full
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, socket.Close()) }()
+	_, port, err := net.SplitHostPort(socket.Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
+// exits runs the program and looks at its exit code; its output is there for stdout and stderr.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE program args...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	if err != nil {
+		code = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("%s ended with %s, want %s\n%s%s", strings.Join(args[1:], " "), code, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await URL")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0], http.NoBody)
+		ts.Check(err)
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			ts.Fatalf("%s does not answer 200", args[0])
+		}
+	}
+}
+
+// until runs the program until it prints what the pattern wants.
+func until(ts *testscript.TestScript, args []string, pattern string) {
+	want := regexp.MustCompile(pattern)
+	deadline := time.After(30 * time.Second)
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if err := ts.Exec("beckon", args...); err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			ts.Fatalf("beckon %s does not print %s:\n%s", strings.Join(args, " "), pattern, ts.ReadFile("stdout"))
+		}
+	}
+}

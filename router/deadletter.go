@@ -1,0 +1,80 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/beckonhq/beckon/internal/notification"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
+)
+
+// giveUp puts the one notification that can't be decided among the dead letters, and notes that in the ledger.
+func (r *Router) giveUp(ctx context.Context, e envelope, cause error) error {
+	id := e.Notifications[0].ID
+	letter := letterOf(e.delivery, fmt.Errorf("notification %s: %w", id, cause))
+	letter.ID = string(e.Org) + "/" + string(id)
+	if err := r.deadLetter(ctx, letter); err != nil {
+		return err
+	}
+	var result *store.DecideResult
+	err := r.persist(ctx, []envelope{e}, func(ctx context.Context) (err error) {
+		result, err = r.Ledger.Decide(ctx, []store.Envelope{e.Envelope}, func(store.Pending) store.Decided {
+			return store.Decided{Outcome: notification.DeadLetter, RuleSet: r.Rules().Version(), Detail: []byte(`{}`)}
+		})
+		return err
+	})
+	switch {
+	case err == nil:
+		r.metrics.decided(result)
+	case ctx.Err() != nil:
+		return err
+	default:
+		r.Log.ErrorContext(ctx, "a dead notification could not be noted in the ledger", "notification", id, "error", err)
+	}
+	return nil
+}
+
+// bury keeps a delivery that is no envelope at all, and takes it off the stream's way.
+func (r *Router) bury(ctx context.Context, delivery *stream.Delivery, cause error) error {
+	letter := letterOf(delivery, cause)
+	letter.ID = fmt.Sprintf("%s/%d", letter.Stream, letter.Seq)
+	if err := r.deadLetter(ctx, letter); err != nil {
+		return err
+	}
+	r.ack(ctx, delivery)
+	return nil
+}
+
+func letterOf(delivery *stream.Delivery, cause error) stream.DeadLetter {
+	body, err := delivery.Body()
+	if err != nil {
+		body = delivery.Data
+	}
+	return stream.DeadLetter{
+		Stream: stream.Notifications, Seq: delivery.Seq, Org: notification.OrgID(delivery.Get(stream.HeaderOrg)),
+		Subject: delivery.Subject, Reason: cause.Error(), Header: delivery.Header(), Data: body,
+	}
+}
+
+// deadLetter stores a dead letter. One that can't be stored as it is goes without what it carries: its stream still has it.
+func (r *Router) deadLetter(ctx context.Context, letter stream.DeadLetter) error {
+	err := r.persist(ctx, nil, func(ctx context.Context) error {
+		err := r.Belt.DeadLetter(ctx, letter)
+		if errors.Is(err, stream.ErrBadMessage) || errors.Is(err, stream.ErrTooLarge) {
+			letter.Org, letter.Header, letter.Data = "", nil, nil
+			err = r.Belt.DeadLetter(ctx, letter)
+		}
+		if err != nil {
+			return temporary{err}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.metrics.deadLetters.Inc()
+	r.Log.ErrorContext(ctx, "a notification went to the dead letters", "stream_seq", letter.Seq, "reason", letter.Reason)
+	return nil
+}
