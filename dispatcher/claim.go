@@ -15,13 +15,15 @@ import (
 const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
+	slotsWait    = 4 * time.Millisecond
 	barrierLimit = 3 * time.Second // after a claim; then the claim is given back
 )
 
 // sendLoop claims messages with free slots only and starts their calls.
 func (d *Dispatcher) sendLoop(ctx context.Context) error {
+	enough := 1
 	for {
-		free, err := d.takeSlots(ctx)
+		free, err := d.takeSlots(ctx, enough)
 		if err != nil {
 			return err
 		}
@@ -29,6 +31,10 @@ func (d *Dispatcher) sendLoop(ctx context.Context) error {
 		if err != nil {
 			d.giveSlots(free)
 			return err
+		}
+		enough = 1
+		if len(deliveries) == free { // more may be waiting: a claim costs as much for one message as for twenty
+			enough = cap(d.slots) / 2
 		}
 		started, err := d.dispatch(ctx, deliveries)
 		d.giveSlots(free - started)
@@ -38,14 +44,28 @@ func (d *Dispatcher) sendLoop(ctx context.Context) error {
 	}
 }
 
-// takeSlots waits for a free slot and takes all that are free.
-func (d *Dispatcher) takeSlots(ctx context.Context) (int, error) {
+// takeSlots waits for a free slot, a little longer for enough of them, and takes all that are free.
+func (d *Dispatcher) takeSlots(ctx context.Context, enough int) (int, error) {
 	select {
 	case d.slots <- struct{}{}:
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	for n := 1; ; n++ {
+	n := 1
+	late := time.NewTimer(slotsWait)
+	defer late.Stop()
+	for n < enough {
+		select {
+		case d.slots <- struct{}{}:
+			n++
+		case <-late.C:
+			enough = 0
+		case <-ctx.Done():
+			d.giveSlots(n)
+			return 0, ctx.Err()
+		}
+	}
+	for ; ; n++ {
 		select {
 		case d.slots <- struct{}{}:
 		default:

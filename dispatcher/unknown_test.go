@@ -17,7 +17,6 @@ import (
 	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
-	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/twilio"
 	"github.com/beckonhq/beckon/internal/twiliosim"
 )
@@ -340,4 +339,29 @@ func (p *pickyLedger) Record(_ context.Context, outcomes []store.Outcome) error 
 	return nil
 }
 
-var _ Source = (*stream.Consumer)(nil)
+// forgetful answers the first listing as a Twilio that does not show a new message yet.
+type forgetful struct {
+	Twilio
+
+	asked atomic.Int64
+}
+
+func (f *forgetful) List(ctx context.Context, q twilio.ListQuery) ([]twilio.Resource, error) {
+	if f.asked.Add(1) == 1 {
+		return nil, nil
+	}
+	return f.Twilio.List(ctx, q)
+}
+
+func TestOneEmptyListingProvesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	w.shut.Store(true)
+	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.LoseAnswer})
+	config := w.config()
+	config.Twilio = &forgetful{Twilio: config.Twilio}
+	w.run(config)
+	m := w.becomes(w.queue(sms(person, "x"))[0], message.Accepted, message.Sent, message.Delivered)
+	require.Equal(t, 1, m.Attempts)
+	require.Equal(t, 1, w.sim.Count(""))
+}

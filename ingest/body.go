@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	firstChunk   = 64 << 10 // reserved and read first when the length of a body is not known
+	firstChunk   = 64 << 10 // reserved and read first
 	largestReuse = 1 << 20  // bigger buffers are not kept
 )
 
@@ -27,20 +27,21 @@ func newBodies(maxBytes int64) *bodies {
 	}
 }
 
-// read returns the body of at most limit bytes and a function that gives its memory back. The error is errTooLarge,
+// read returns the body of at most limit bytes and a function that gives its memory back. Bytes are reserved as they
+// arrive, at most twice what has arrived: what a sender only announces costs nobody else anything. The error is errTooLarge,
 // errBusy or errUnreadable.
 func (b *bodies) read(r *http.Request, limit int64) ([]byte, func(), error) {
 	if r.ContentLength > limit {
 		return nil, nil, errTooLarge
 	}
-	want := r.ContentLength
-	if want < 0 {
-		want = min(firstChunk, limit)
+	most := limit + 1 // one more byte tells that there is too much
+	if r.ContentLength >= 0 {
+		most = r.ContentLength
 	}
-	if !b.budget.TryAcquire(want) {
+	reserved := min(firstChunk, most)
+	if !b.budget.TryAcquire(reserved) {
 		return nil, nil, errBusy
 	}
-	reserved := want
 	buffer, _ := b.pool.Get().(*[]byte) // the pool holds nothing else
 	release := func() {
 		b.budget.Release(reserved)
@@ -48,14 +49,15 @@ func (b *bodies) read(r *http.Request, limit int64) ([]byte, func(), error) {
 			b.pool.Put(buffer)
 		}
 	}
-	body, err := fill((*buffer)[:0], r.Body, want)
-	if err == nil && r.ContentLength < 0 && int64(len(body)) == want {
-		if !b.budget.TryAcquire(limit - want) {
-			release()
-			return nil, nil, errBusy
+	body, err := fill((*buffer)[:0], r.Body, reserved)
+	for err == nil && int64(len(body)) == reserved && reserved < most {
+		more := min(reserved, most-reserved)
+		if !b.budget.TryAcquire(more) {
+			err = errBusy
+			break
 		}
-		reserved = limit
-		body, err = fill(body, r.Body, limit+1)
+		reserved += more
+		body, err = fill(body, r.Body, reserved)
 	}
 	*buffer = body
 	switch {

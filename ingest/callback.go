@@ -66,7 +66,7 @@ func (i *Ingest) takeCallback(
 	if signature == "" {
 		return nil, errBadSignature
 	}
-	body, release, err := i.bodies.read(r, maxCallbackBody)
+	body, release, err := i.callbacks.read(r, maxCallbackBody)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,8 @@ const (
 	defaultMaxBytes       = 256 << 20
 	defaultConfirmTimeout = 10 * time.Second
 	maxCallbackBody       = 1 << 20
+	maxCallbackBytes      = 64 << 20         // of all callbacks in progress
+	bodyTimeout           = 20 * time.Second // for a body to arrive
 )
 
 // Publisher makes things durable: nil means stored. *stream.Client is one.
@@ -66,7 +68,7 @@ type Config struct {
 	ConfirmTimeout time.Duration
 	// MaxConcurrent bounds the requests in progress, for Salesforce and Twilio each; more get 503. Default 512.
 	MaxConcurrent int
-	// MaxBytes bounds the bytes of all bodies in progress; more get 503. Default 256 MiB, at least one largest body.
+	// MaxBytes bounds the bytes of all envelopes in progress; more get 503. Default 256 MiB, at least one largest body.
 	MaxBytes int64
 	// Log gets one line an outcome: refusals as warnings, the rest for debugging. Default: discarded.
 	Log *slog.Logger
@@ -90,7 +92,7 @@ func (c Config) withDefaults() Config {
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = defaultMaxBytes
 	}
-	c.MaxBytes = max(c.MaxBytes, c.Salesforce.MaxBody, maxCallbackBody)
+	c.MaxBytes = max(c.MaxBytes, c.Salesforce.MaxBody+1)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

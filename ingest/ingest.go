@@ -27,12 +27,14 @@ const retryAfterSeconds = "2"
 
 // Ingest is the door. Make one with New.
 type Ingest struct {
-	cfg     Config
-	orgs    map[notification.OrgID]bool
-	secret  [sha256.Size]byte
-	bodies  *bodies
-	metrics *metrics
-	ack     []byte
+	cfg    Config
+	orgs   map[notification.OrgID]bool
+	secret [sha256.Size]byte
+	bodies *bodies // of envelopes
+	// callbacks are the bodies from Twilio, apart: a flood of envelopes must not keep an opt-out out.
+	callbacks *bodies
+	metrics   *metrics
+	ack       []byte
 
 	salesforceSlots chan struct{}
 	twilioSlots     chan struct{}
@@ -50,7 +52,7 @@ func New(cfg Config) (*Ingest, error) {
 	}
 	i := &Ingest{
 		cfg: cfg, orgs: make(map[notification.OrgID]bool), secret: sha256.Sum256([]byte(cfg.Salesforce.PathSecret)),
-		bodies: newBodies(cfg.MaxBytes), metrics: m, ack: salesforce.AckBody(),
+		bodies: newBodies(cfg.MaxBytes), callbacks: newBodies(maxCallbackBytes), metrics: m, ack: salesforce.AckBody(),
 		salesforceSlots: make(chan struct{}, cfg.MaxConcurrent), twilioSlots: make(chan struct{}, cfg.MaxConcurrent),
 	}
 	for _, org := range cfg.Salesforce.Orgs {
@@ -94,6 +96,8 @@ func (i *Ingest) door(d door) echo.HandlerFunc {
 		i.metrics.inFlight.Inc()
 		defer i.metrics.inFlight.Dec()
 		w, r := c.Response(), c.Request()
+		// A sender that trickles its body holds a slot: not for long. Servers that can't do this have a time-out of their own.
+		_ = http.NewResponseController(w).SetReadDeadline(began.Add(bodyTimeout))
 		attrs, err := i.guarded(d, w, r)
 		if err != nil {
 			i.refuse(d, c, err)

@@ -83,7 +83,7 @@ func (r *Router) draw(p store.Pending, draft *rule.Draft) []store.NewMessage {
 		m.ID = uuid.Must(uuid.NewV7()).String()
 		to, err := address.Parse(raw, r.Region)
 		if err != nil {
-			to = address.Address(raw)
+			to = address.AsWritten(raw)
 			m.State, m.Reason, m.Detail = message.Failed, message.ReasonInvalidNumber, ""
 		}
 		m.To = to

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nyaruka/phonenumbers"
 )
 
-// MaxLength is the most characters of an address (Twilio: From of a WhatsApp message with a business-scoped user id).
+// MaxLength is the most bytes of an address (Twilio: From of a WhatsApp message with a business-scoped user id).
 const MaxLength = 140
 
 // ErrInvalid says that a text is not a phone number that can exist. It never carries the text.
@@ -28,6 +29,17 @@ func Parse(text, region string) (Address, error) {
 		return "", ErrInvalid
 	}
 	return Address(phonenumbers.Format(number, phonenumbers.E164)), nil
+}
+
+// AsWritten keeps a text that is no phone number as an address, so that an operator can see what the record had: cut to
+// MaxLength bytes, without bytes that can't be stored. Nothing is ever sent to it.
+func AsWritten(text string) Address {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
+	for len(text) > MaxLength {
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	return Address(text)
 }
 
 // Masked shows the last two characters only.

@@ -25,6 +25,12 @@ import (
 	"github.com/beckonhq/beckon/internal/telemetry"
 )
 
+// publicListener is the name of the part that Salesforce and Twilio reach.
+const publicListener = "public listener"
+
+// pingInterval is how often a silent connection to NATS is tried; a dead peer is noticed after two.
+const pingInterval = 10 * time.Second
+
 // lastWait is how long Stop waits, after everything was told to end, for what still runs.
 const lastWait = 2 * time.Second
 
@@ -105,9 +111,9 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 		{"NATS", a.startNATS},
 		{"private listener", a.startAdmin},
 		{"streams", a.openStreams},
+		{publicListener, a.startPublic},
 		{"Postgres", a.startPostgres},
 		{"roles", a.startRoles},
-		{"public listener", a.startPublic},
 		{"address file", a.writeAddresses},
 	} {
 		if err := step.do(ctx, running); err != nil {
@@ -116,6 +122,7 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 			return nil, fmt.Errorf("start the %s: %w", step.name, err)
 		}
 	}
+	a.closers.first(publicListener) // it opens early, so that nothing is refused while Postgres starts, and closes first
 	go func() {
 		<-running.Done() // a part failed, or Stop
 		close(a.finished)
@@ -223,6 +230,7 @@ func (a *App) connectNATS(ctx context.Context) error {
 func (a *App) natsOptions() []nats.Option {
 	return []nats.Option{
 		nats.Name("beckon " + strings.Join(a.opts.Roles, ",")), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				a.log.Warn("the connection to NATS is lost", "error", err)
@@ -236,7 +244,7 @@ func (a *App) natsOptions() []nats.Option {
 func (a *App) openStreams(ctx, _ context.Context) error {
 	return a.insist(ctx, "JetStream", func(ctx context.Context) (err error) {
 		a.stream, err = stream.Open(ctx, a.conn, stream.Options{
-			Replicas: a.cfg.NATS.Replicas, ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, Log: a.log.With("part", "stream"),
+			Replicas: a.cfg.NATS.Replicas, MaxBytes: a.streamSizes(), ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, Log: a.log.With("part", "stream"),
 		})
 		if err == nil {
 			close(a.streaming)
@@ -246,7 +254,22 @@ func (a *App) openStreams(ctx, _ context.Context) error {
 	})
 }
 
-// insist tries until do succeeds or ctx ends: what is away at the start may come.
+// streamSizes bounds the streams of the embedded server, which share its store, so that a flood of envelopes leaves room
+// for replies. A server of its own is its operator's to size.
+func (a *App) streamSizes() map[stream.Name]int64 {
+	if a.natsd == nil {
+		return nil
+	}
+	const gib = 1 << 30
+	return map[stream.Name]int64{stream.Notifications: 32 * gib, stream.Callbacks: 12 * gib, stream.Messages: 6 * gib, stream.DeadLetters: 8 * gib}
+}
+
+// permanent tells whether waiting is of no use: what is there is not ours, or can't become what we need.
+func permanent(err error) bool {
+	return errors.Is(err, stream.ErrIncompatible) || errors.Is(err, store.ErrMigration)
+}
+
+// insist tries until do succeeds, fails for good, or ctx ends: what is away at the start may come.
 func (a *App) insist(ctx context.Context, what string, do func(context.Context) error) error {
 	const longest = 5 * time.Second
 	told := false
@@ -260,6 +283,8 @@ func (a *App) insist(ctx context.Context, what string, do func(context.Context) 
 			return nil
 		case ctx.Err() != nil:
 			return errors.Join(err, ctx.Err())
+		case permanent(err):
+			return err
 		case !told:
 			told = true
 			a.log.WarnContext(ctx, "waiting for a part that does not answer", "part", what, "error", err)

@@ -22,6 +22,16 @@ func (c *closers) add(name string, end func(context.Context) error) {
 	c.steps = append(c.steps, closer{name, end})
 }
 
+// first makes the named part the first one to end, whenever it was started.
+func (c *closers) first(name string) {
+	i := slices.IndexFunc(c.steps, func(step closer) bool { return step.name == name })
+	if i < 0 {
+		return
+	}
+	step := c.steps[i]
+	c.steps = append(slices.Delete(c.steps, i, i+1), step)
+}
+
 // close ends every part, also when one before it failed or ran out of time.
 func (c *closers) close(ctx context.Context) {
 	for _, step := range slices.Backward(c.steps) {

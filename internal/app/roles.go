@@ -167,7 +167,7 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 	} else if a.public, err = listen(ctx, a.cfg.HTTP.Addr, e, a.work); err != nil {
 		return err
 	}
-	a.closers.add("public listener", a.public.shutdown)
+	a.closers.add(publicListener, a.public.shutdown)
 	close(a.doorOpen)
 	a.log.InfoContext(ctx, "the door is open", "address", a.public.Addr().String())
 	return nil

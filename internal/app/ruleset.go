@@ -81,6 +81,12 @@ func newPolicies(rulesDir, templatesDir string, log *slog.Logger, registry prome
 func (p *policies) rules() *rule.Set          { return p.running.Load().Rules }
 func (p *policies) templates() *templates.Set { return p.running.Load().Templates }
 
+// both are of one moment: a rule is never rendered with the templates of another one.
+func (p *policies) both() (*rule.Set, *templates.Set) {
+	running := p.running.Load()
+	return running.Rules, running.Templates
+}
+
 // Err is the problem of the last reload, nil when the files on disk are the running ones.
 func (p *policies) Err() error {
 	p.mu.Lock()

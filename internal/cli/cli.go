@@ -76,7 +76,7 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(doubled, stop) }) // from then on a second signal is not caught
-	root := newRoot(streams) //nolint:contextcheck // cobra hands the context to the command that runs
+	root := newRoot(streams)                                         //nolint:contextcheck // cobra hands the context to the command that runs
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSilent) {

@@ -11,17 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/beckonhq/beckon/internal/embedded"
 	"github.com/beckonhq/beckon/internal/embedded/postgres"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/twilio"
 )
-
-// advisedPayload is the max_payload below which large envelopes are refused.
-const advisedPayload = 8 << 20
 
 func (d *doctor) dataDir(context.Context) []finding {
 	dir := d.cfg.DataDir
@@ -54,37 +49,26 @@ func (d *doctor) dataDir(context.Context) []finding {
 }
 
 func (d *doctor) nats(ctx context.Context) []finding {
-	target := d.cfg.NATS.URL.Reveal()
+	target, creds, token := d.cfg.NATS.URL.Reveal(), d.cfg.NATS.Creds, ""
 	external := target != ""
-	options := []nats.Option{nats.Name("beckon doctor"), nats.Timeout(checkTimeout), nats.NoReconnect()}
 	switch {
-	case external && d.cfg.NATS.Creds != "":
-		options = append(options, nats.UserCredentials(d.cfg.NATS.Creds))
 	case external:
 	case d.running.NATSURL == "":
 		return say(skipped, "embedded: beckon serve starts it, synced to disk before it confirms", "")
 	default:
-		target = d.running.NATSURL
-		options = append(options, nats.Token(d.running.NATSToken))
+		target, token = d.running.NATSURL, d.running.NATSToken
 	}
-	conn, err := nats.Connect(target, options...)
-	if err != nil {
+	server, err := stream.Inspect(ctx, target, creds, token)
+	switch {
+	case errors.Is(err, stream.ErrNoJetStream):
+		return say(bad, err.Error(), "switch jetstream on in the server's configuration and for the account")
+	case err != nil:
 		return say(bad, "no connection: "+err.Error(), "start it, or correct BECKON_NATS_URL (and BECKON_NATS_CREDS)")
 	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return say(bad, err.Error(), "")
-	}
-	if _, err := js.AccountInfo(ctx); err != nil {
-		return say(bad, "JetStream does not answer: "+err.Error(), "switch jetstream on in the server's configuration and for the account")
-	}
-	text := fmt.Sprintf("version %s with JetStream, max_payload %d bytes", conn.ConnectedServerVersion(), conn.MaxPayload())
-	var findings []finding
-	if conn.MaxPayload() < advisedPayload {
-		findings = say(warning, text, fmt.Sprintf("larger envelopes are refused; set max_payload: %d in the server's configuration", advisedPayload))
-	} else {
-		findings = say(good, text, "")
+	findings := say(good, fmt.Sprintf("version %s with JetStream, max_payload %d bytes", server.Version, server.MaxPayload), "")
+	if server.MaxPayload < server.Advised {
+		findings[0].Status = warning
+		findings[0].Advice = fmt.Sprintf("larger envelopes are refused; set max_payload: %d in the server's configuration", server.Advised)
 	}
 	if !external {
 		findings[0].Text += ", embedded, synced to disk before it confirms"

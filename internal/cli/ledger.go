@@ -47,7 +47,7 @@ func (r *root) migrate() *cobra.Command {
 	return &cobra.Command{
 		Use:     "migrate",
 		Short:   "Bring the database schema up to date (serve does so too)",
-		Example: "  BECKON_DATABASE_URL=postgres://beckon:secret@db:5432/beckon beckon migrate",
+		Example: "  beckon migrate",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.withLedger(cmd.Context(), func(ledger *store.Store, cfg *config.Config) error {

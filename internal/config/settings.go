@@ -89,7 +89,7 @@ func salesforceSettings() []setting {
 			"If set, the endpoint is /salesforce/outbound-messages/<secret>.",
 			func(c *Config) value { return pathSecret(&c.Salesforce.PathSecret) }),
 		def("salesforce.max_body_bytes", "BECKON_MAX_BODY_BYTES", "16777216", "The size of the largest envelope, in bytes.",
-			func(c *Config) value { return number(&c.Salesforce.MaxBodyBytes, 1024, 256<<20) }),
+			func(c *Config) value { return number(&c.Salesforce.MaxBodyBytes, 1024, 64<<20) }),
 		def("salesforce.confirm_timeout", "BECKON_CONFIRM_TIMEOUT", "10s",
 			"How long an envelope waits for its storage before the answer is 503; Salesforce gives up after 60s.",
 			func(c *Config) value { return duration(&c.Salesforce.ConfirmTimeout) }),

@@ -31,29 +31,30 @@ const travellingSQL = `update belt b set seq = u.seq, epoch = $3, due_at = now()
 
 // Sweep finds up to limit queued messages that are due and do not travel: never put on the belt, or on a sequence at or
 // below floor (the consumer is done with it), or on a stream of another epoch. publish puts them on the belt and returns
-// their sequences. It returns how many there were. Rows that travel are looked at again later.
+// their sequences. It returns how many due rows it looked at: fewer than limit means that no more are due now. Rows that
+// travel are looked at again later.
 //
 // No lock is held while publish runs, since what it publishes may be claimed at once. A crash in between leaves the rows
 // for a later sweep.
 func (s *Store) Sweep(
 	ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []BeltRef) ([]uint64, error),
 ) (int, error) {
-	refs, err := s.takeLying(ctx, floor, epoch, limit)
+	refs, looked, err := s.takeLying(ctx, floor, epoch, limit)
 	if err != nil || len(refs) == 0 {
-		return 0, err
+		return looked, err
 	}
 	seqs, err := publish(ctx, refs)
 	if err != nil {
 		return 0, errors.Join(fmt.Errorf("put %d messages on the belt: %w", len(refs), err), s.giveBack(ctx, refs))
 	}
-	return len(refs), s.Travelling(ctx, refs, seqs, epoch)
+	return looked, s.Travelling(ctx, refs, seqs, epoch)
 }
 
-// takeLying finds what is due, marks it as fresh, and keeps other sweepers off it for a while.
-func (s *Store) takeLying(ctx context.Context, floor uint64, epoch string, limit int) ([]BeltRef, error) {
-	var refs []BeltRef
-	err := s.inTx(ctx, "sweep the belt", func(tx pgx.Tx) error {
-		refs = nil
+// takeLying finds what is due, marks what does not travel as fresh, and keeps other sweepers off all of it for a while. looked
+// is how many rows were due, up to limit.
+func (s *Store) takeLying(ctx context.Context, floor uint64, epoch string, limit int) (refs []BeltRef, looked int, err error) {
+	err = s.inTx(ctx, "sweep the belt", func(tx pgx.Tx) error {
+		refs, looked = nil, 0
 		rows, err := tx.Query(ctx, `with due as (
 				select message_id, seq is null or seq <= $1 or epoch <> $2 as lying from belt
 				where due_at <= now() order by due_at limit $3 for update skip locked)
@@ -66,13 +67,14 @@ func (s *Store) takeLying(ctx context.Context, floor uint64, epoch string, limit
 		var id, org string
 		var lying bool
 		return each(rows, []any{&id, &org, &lying}, func() error {
+			looked++
 			if lying {
 				refs = append(refs, BeltRef{Org: notification.OrgID(org), ID: id})
 			}
 			return nil
 		})
 	})
-	return refs, err
+	return refs, looked, err
 }
 
 // giveBack makes rows that could not be published due again.

@@ -12,6 +12,9 @@ import (
 // ErrNotFound says that a row that was asked for by its id is not there.
 var ErrNotFound = errors.New("not found")
 
+// ErrMigration says that a migration can't be applied to this database: it is not a matter of waiting.
+var ErrMigration = errors.New("the schema can't be migrated")
+
 // ErrSIDTaken says that an outcome was not stored because its SID belongs to another attempt.
 var ErrSIDTaken = errors.New("the SID belongs to another attempt")
 
@@ -21,32 +24,29 @@ var ErrSIDTaken = errors.New("the SID belongs to another attempt")
 const (
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
-	codeReadOnly      = "25006"
-	codeIdleTooLong   = "25P03"
-	codeLockTimeout   = "55P03"
 
-	classConnection = "08"
-	classResources  = "53"
-	classOperator   = "57"
-	classSystem     = "58" // the server can't read or write a file
+	classCardinality = "21"
+	classData        = "22" // a value that its type or column can't hold
+	classConstraint  = "23"
+	classLimit       = "54" // a value too large for an index or a row
+	classOurs        = "P0" // raised by our own triggers
 )
 
-// Temporary tells whether the same call may succeed later without anybody changing the data: the server is away, is
-// shutting down, is a read-only standby, or is out of resources. A closed Store counts too: its program is ending, and what
-// it could not do comes again.
+// Temporary tells whether the same call may succeed later without anybody changing the data. That is so for all that the
+// server or the way to it may fail with: it is away, a read-only standby, out of resources, or its schema is being changed
+// or restored. It is not for what a value itself causes: waiting would not cure that. A closed Store counts as temporary too:
+// its program is ending, and what it could not do comes again.
 func Temporary(err error) bool {
 	if err == nil {
 		return false
 	}
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch {
-		case pg.Code == codeReadOnly, pg.Code == codeIdleTooLong, pg.Code == codeLockTimeout, retryable(err):
-			return true
-		case strings.HasPrefix(pg.Code, classConnection), strings.HasPrefix(pg.Code, classResources),
-			strings.HasPrefix(pg.Code, classOperator), strings.HasPrefix(pg.Code, classSystem):
-			return true
+	if code := sqlState(err); code != "" {
+		for _, class := range []string{classCardinality, classData, classConstraint, classLimit, classOurs} {
+			if strings.HasPrefix(code, class) {
+				return false
+			}
 		}
-		return false
+		return true
 	}
 	var connect *pgconn.ConnectError
 	return errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,8 +21,21 @@ import (
 	"github.com/beckonhq/beckon/migrations"
 )
 
+// leastConns is one connection for each loop that works on the ledger, and some for readers.
+const leastConns = 12
+
 // transactionTries is how often a transaction that lost against another one is run.
 const transactionTries = 5
+
+// minConnections is for the loops of all roles and some look-ups and listings beside them.
+const minConnections = 12
+
+// connectTimeout bounds one try to connect; callTimeout one transaction, so that a connection that leads nowhere any more
+// holds nobody up: the call fails as temporary, and the next one connects anew.
+const (
+	connectTimeout = 5 * time.Second
+	callTimeout    = 30 * time.Second
+)
 
 // migrationPatience is how many seconds a process waits for another one that is migrating.
 const migrationPatience = 300
@@ -39,6 +54,13 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = "beckon"
 	config.MaxConnIdleTime = 5 * time.Minute
+	if !strings.Contains(url, "pool_max_conns") { // pgx's default is the number of processors
+		config.MaxConns = max(config.MaxConns, leastConns)
+	}
+	config.MaxConns = max(config.MaxConns, minConnections)
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
@@ -77,6 +99,9 @@ func (s *Store) Migrate(ctx context.Context, log *slog.Logger) ([]string, error)
 	}
 	results, err := provider.Up(ctx)
 	if err != nil {
+		if _, ok := errors.AsType[*goose.PartialError](err); ok && !passing(err) {
+			err = fmt.Errorf("%w: %w", ErrMigration, err)
+		}
 		return nil, fmt.Errorf("migrate the database: %w", err)
 	}
 	names := make([]string, 0, len(results))
@@ -84,6 +109,14 @@ func (s *Store) Migrate(ctx context.Context, log *slog.Logger) ([]string, error)
 		names = append(names, result.Source.Path)
 	}
 	return names, nil
+}
+
+// passing tells whether a migration failed for a reason that is the server's for the moment.
+func passing(err error) bool {
+	code := sqlState(err)
+	return code == "" || slices.ContainsFunc([]string{"08", "25", "40", "53", "55", "57", "58"}, func(class string) bool {
+		return strings.HasPrefix(code, class)
+	})
 }
 
 // begin asks for the isolation level that the locks are made for, whatever the server's default, and for index scans: each
@@ -94,6 +127,8 @@ const begin = `begin isolation level read committed; set local enable_seqscan = 
 
 // inTx runs do in a transaction, again when it lost against another one.
 func (s *Store) inTx(ctx context.Context, what string, do func(pgx.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	var err error
 	for range transactionTries {
 		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, do)

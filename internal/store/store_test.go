@@ -139,7 +139,8 @@ func TestTemporary(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]bool{
 		"40001": true, "40P01": true, "25006": true, "25P03": true, "55P03": true, "08006": true, "53100": true, "53300": true, "57P01": true,
-		"57P03": true, "58030": true, "22P02": false, "23505": false, "23514": false, "42P01": false, "54000": false, "P0001": false,
+		"57P03": true, "58030": true, "22P02": false, "23505": false, "23514": false, "42P01": true, "42501": true, "XX000": true,
+		"54000": false, "P0001": false,
 	} {
 		require.Equal(t, want, store.Temporary(fmt.Errorf("call: %w", &pgconn.PgError{Code: code})), code)
 	}

@@ -35,8 +35,11 @@ func newDecoder() (*zstd.Decoder, error) {
 
 // encode returns the bytes to store and their encoding, "" when they are stored as they are.
 func (c *codec) encode(body []byte) ([]byte, string, error) {
-	if len(body) <= compressAbove {
+	switch {
+	case len(body) <= compressAbove:
 		return body, "", nil
+	case len(body) > maxDecodedSize: // decode would not take it back
+		return nil, "", fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(body), maxDecodedSize)
 	}
 	encoder, err := c.encoder()
 	if err != nil {

@@ -206,9 +206,7 @@ func merge(have, want jetstream.StreamConfig, opts Options) jetstream.StreamConf
 	if opts.MaxBytes[Name(have.Name)] > 0 {
 		merged.MaxBytes = want.MaxBytes
 	}
-	if opts.Replicas > 0 {
-		merged.Replicas = want.Replicas
-	}
+	merged.Replicas = max(have.Replicas, want.Replicas) // never fewer: a start with a default would make a cluster unsafe
 	return merged
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 // Trim removes from each named stream what is older than its retention, counted from when it was stored, and finished
-// by every consumer of the stream. It returns how many messages each stream lost. A stream whose own consumer is
+// by every consumer of the stream. A stream that is nearly full (three quarters of its MaxBytes) also loses the older half of
+// what is finished, however young: history is worth less than an open door. It returns how many messages each stream lost. A stream whose own consumer is
 // missing is left alone: the consumer will be created again and start from the beginning.
 func (c *Client) Trim(ctx context.Context, retention map[Name]time.Duration) (map[Name]uint64, error) {
 	removed := make(map[Name]uint64)
@@ -32,7 +33,9 @@ func (c *Client) trim(ctx context.Context, name Name, before time.Time) (uint64,
 		return 0, err
 	}
 	state := stream.CachedInfo().State
-	if state.Msgs == 0 || !state.FirstTime.Before(before) {
+	limit := stream.CachedInfo().Config.MaxBytes
+	pressed := limit > 0 && state.Bytes > uint64(limit)/4*3
+	if state.Msgs == 0 || !pressed && !state.FirstTime.Before(before) {
 		return 0, nil
 	}
 	floor, err := c.finished(ctx, name, stream, state.LastSeq)
@@ -40,6 +43,9 @@ func (c *Client) trim(ctx context.Context, name Name, before time.Time) (uint64,
 		return 0, err
 	}
 	keepFrom, err := firstSince(ctx, stream, state.FirstSeq, floor, before)
+	if pressed {
+		keepFrom = max(keepFrom, min(floor+1, state.FirstSeq+(state.LastSeq-state.FirstSeq)/2))
+	}
 	if err != nil || keepFrom <= state.FirstSeq {
 		return 0, err
 	}

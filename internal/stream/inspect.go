@@ -1,0 +1,49 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// inspectTimeout bounds the connection of Inspect.
+const inspectTimeout = 5 * time.Second
+
+// ErrNoJetStream is wrapped by the error of Inspect when the server answers, but JetStream does not.
+var ErrNoJetStream = errors.New("JetStream does not answer")
+
+// Server is what a client can see of a NATS server. Whether it syncs to disk before it confirms is not among it.
+type Server struct {
+	Version    string
+	MaxPayload int64 // bytes of the largest message that it takes
+	Advised    int64 // bytes that MaxPayload should have at least
+}
+
+// Inspect looks at a server with JetStream and changes nothing. Creds is the path of a credentials file; creds and token
+// may be empty. The error wraps ErrNoJetStream, or tells why there is no connection.
+func Inspect(ctx context.Context, url, creds, token string) (Server, error) {
+	options := []nats.Option{nats.Name("beckon doctor"), nats.Timeout(inspectTimeout), nats.NoReconnect()}
+	if creds != "" {
+		options = append(options, nats.UserCredentials(creds))
+	}
+	if token != "" {
+		options = append(options, nats.Token(token))
+	}
+	conn, err := nats.Connect(url, options...)
+	if err != nil {
+		return Server{}, fmt.Errorf("connect to NATS: %w", err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err == nil {
+		_, err = js.AccountInfo(ctx)
+	}
+	if err != nil {
+		return Server{}, fmt.Errorf("%w: %w", ErrNoJetStream, err)
+	}
+	return Server{Version: conn.ConnectedServerVersion(), MaxPayload: conn.MaxPayload(), Advised: minimumAdvisedMaxBytes}, nil
+}
