@@ -143,7 +143,8 @@ func TestBarrierSurvivesANewStream(t *testing.T) {
 	w.reply(url.Values{"Body": {"STOP"}})
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	_, err = b.wait(short)
+	stale, err = b.wait(short)
+	require.True(t, stale)
 	require.ErrorIs(t, err, context.DeadlineExceeded, "the reply in the new stream is not worked on")
 }
 

@@ -365,3 +365,15 @@ func TestOneEmptyListingProvesNothing(t *testing.T) {
 	require.Equal(t, 1, m.Attempts)
 	require.Equal(t, 1, w.sim.Count(""))
 }
+
+func TestAnotherMessagesSIDIsNotAdopted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	w.start()
+	first := w.becomes(w.queue(sms(person, "the same words"))[0], message.Delivered)
+	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.Reset})
+	second := w.becomes(w.queue(sms(person, "the same words"))[0], message.Delivered)
+	require.NotEqual(t, first.SID, second.SID)
+	require.Equal(t, 2, second.Attempts)
+	require.Equal(t, 2, w.sim.Count(string(person)))
+}

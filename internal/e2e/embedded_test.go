@@ -21,7 +21,7 @@ func TestStoryOnTheEmbeddedDefault(t *testing.T) {
 	h.refusals(t)
 
 	// A deal is won, the customer is welcomed, Twilio reports the delivery.
-	h.accept(t, won(1, 1, 1))
+	h.accept(t, won(deal{1, 1, 1}))
 	m := h.awaitState(t, person(1), "delivered")
 	for _, field := range []string{
 		"id", "state", "reason", "rule", "template", "language", "channel", "purpose", "to", "record_id", "notification_id", "sid",
@@ -42,20 +42,22 @@ func TestStoryOnTheEmbeddedDefault(t *testing.T) {
 	require.GreaterOrEqual(t, m["segments"], 1.0)
 
 	// Salesforce repeats itself: acknowledged each time, in whatever envelope, and nobody hears of it again.
-	h.accept(t, won(1, 1, 1))
-	h.accept(t, won(1, 1, 2)) // the same notification with later data
+	h.accept(t, won(deal{1, 1, 1}))
+	h.accept(t, won(deal{1, 1, 2})) // the same notification with later data
+	h.accept(t, won(deal{4, 4, 4}, deal{1, 1, 1}))
+	h.awaitState(t, person(4), "delivered")
 	h.reply(t, 1, "Thanks, see you on Monday")
 	h.reply(t, 1, "STOP")
 	require.Eventually(t, func() bool { return h.traced(t, string(id("04l", 1))).replies() == 2 }, patience, tick)
 	trace := h.traced(t, m.text("id"))
 	require.Equal(t, 2, h.traced(t, string(id("006", 1))).replies(), "by the record, too")
 	require.Len(t, trace.Notifications, 1)
-	require.GreaterOrEqual(t, trace.Notifications[0].Duplicates, 1)
+	require.Equal(t, 1, trace.Notifications[0].Duplicates, "the door knows an envelope again, the ledger a notification")
 
 	// A person who said STOP gets nothing, and the message says why.
-	h.accept(t, won(2, 2, 1))
+	h.accept(t, won(deal{2, 2, 1}))
 	require.Equal(t, "opted_out", h.awaitState(t, person(1), "suppressed").text("reason"))
-	require.Len(t, h.sim.Messages(), 3, "one message and two replies")
+	require.Len(t, h.sim.Messages(), 4, "two messages and two replies")
 	text, code := h.command(t, "trace", string(id("04l", 2)))
 	require.Zero(t, code)
 	require.Contains(t, text, "opted_out")
@@ -66,8 +68,8 @@ func TestStoryOnTheEmbeddedDefault(t *testing.T) {
 	require.Equal(t, 1, code, "nothing runs on this data directory")
 	s = h.serve(t, "", "ready")
 	require.Len(t, h.messages(t)[person(1)], 2)
-	h.accept(t, won(1, 1, 1))
-	h.accept(t, won(3, 3, 3))
+	h.accept(t, won(deal{1, 1, 1}))
+	h.accept(t, won(deal{3, 3, 3}))
 	h.awaitState(t, person(3), "delivered")
 	require.Equal(t, 1, h.sim.Count(person(1)))
 	require.Equal(t, 1, h.sim.Count(person(3)))
@@ -81,7 +83,7 @@ func TestKillOnTheEmbeddedDefault(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	s := h.serve(t, "ingest", "ready")
-	h.accept(t, won(1, 1, 1))
+	h.accept(t, won(deal{1, 1, 1}))
 	s.kill(t)
 
 	s = h.serve(t, "", "ready")
@@ -89,7 +91,7 @@ func TestKillOnTheEmbeddedDefault(t *testing.T) {
 
 	const people = 40
 	for i := 2; i <= people; i++ {
-		h.accept(t, won(i, i, i))
+		h.accept(t, won(deal{i, i, i}))
 	}
 	s.kill(t)
 	s = h.serve(t, "", "ready")
@@ -121,9 +123,9 @@ func (h *house) awaitAllDelivered(t *testing.T, n int) {
 // refusals are what the door does not take. Nothing is kept of it.
 func (h *house) refusals(t *testing.T) {
 	t.Helper()
-	good := won(900, 900, 900)
+	good := won(deal{900, 900, 900})
 	for name, body := range map[string][]byte{
-		"an unknown organisation": wonBy("00D5g00000STRNG", 900, 900, 900),
+		"an unknown organisation": wonBy("00D5g00000STRNG", deal{900, 900, 900}),
 		"a document cut off":      good[:len(good)-30],
 		"no XML":                  []byte("Closed Won"),
 		"a document type": []byte(strings.Replace(string(good), "<soapenv:Envelope",

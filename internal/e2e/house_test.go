@@ -196,18 +196,23 @@ func id(prefix string, i int) notification.ID {
 	return made
 }
 
-// won is an outbound message: the n-th notification tells that the record's deal with a person is won.
-func won(n, record, who int) []byte {
-	return wonBy(org, n, record, who)
-}
+// deal is a notification: the n-th one tells that the record's deal with a person is won.
+type deal struct{ n, record, who int }
 
-func wonBy(from notification.OrgID, n, record, who int) []byte {
+// won is an outbound message of some deals.
+func won(deals ...deal) []byte { return wonBy(org, deals...) }
+
+func wonBy(from notification.OrgID, deals ...deal) []byte {
 	e := &notification.Envelope{Org: from, Action: id("04k", 1), Object: object}
-	e.Notifications = []notification.Notification{{ID: id("04l", n), RecordID: id("006", record), Fields: []notification.Field{
-		{Name: "Id", Value: string(id("006", record))}, {Name: "StageName", Value: "Closed Won"},
-		{Name: "ContactId", Value: string(id("003", who))}, {Name: "Contact_Mobile__c", Value: person(who)},
-		{Name: "Contact_First_Name__c", Value: "Zoë"}, {Name: "Language__c", Value: "es-MX"},
-	}}}
+	for _, d := range deals {
+		e.Notifications = append(e.Notifications, notification.Notification{
+			ID: id("04l", d.n), RecordID: id("006", d.record), Fields: []notification.Field{
+				{Name: "Id", Value: string(id("006", d.record))}, {Name: "StageName", Value: "Closed Won"},
+				{Name: "ContactId", Value: string(id("003", d.who))}, {Name: "Contact_Mobile__c", Value: person(d.who)},
+				{Name: "Contact_First_Name__c", Value: "Zoë"}, {Name: "Language__c", Value: "es-MX"},
+			},
+		})
+	}
 	var out bytes.Buffer
 	if err := salesforce.Encode(&out, salesforce.EnvelopeSpec{Envelope: e}); err != nil {
 		panic(err)

@@ -73,7 +73,7 @@ func TestThreeRolesAsProcesses(t *testing.T) {
 
 	// The door is open with nothing behind it.
 	ingest := h.serve(t, "ingest", "ready")
-	h.accept(t, won(1, 1, 1))
+	h.accept(t, won(deal{1, 1, 1}))
 	router := h.serve(t, "router", "unavailable")
 	requireReadyz(t, router, "?role=router", http.StatusServiceUnavailable)
 	requireReadyz(t, router, "?role=ingest", http.StatusServiceUnavailable)
@@ -94,13 +94,13 @@ func TestThreeRolesAsProcesses(t *testing.T) {
 
 	// The belt goes: nothing is acknowledged, and all of it can be sent again.
 	nats.kill(t)
-	status, text := h.post(t, door, won(2, 2, 2))
+	status, text := h.post(t, door, won(deal{2, 2, 2}))
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.NotContains(t, text, "<Ack>true")
 	requireReadyz(t, ingest, "", http.StatusServiceUnavailable)
 	nats = world.startNATS(t)
 	ingest.await(t, "ready")
-	h.accept(t, won(2, 2, 2))
+	h.accept(t, won(deal{2, 2, 2}))
 	h.awaitState(t, person(2), "delivered")
 
 	// Each role is killed while Salesforce goes on sending. What a killed process had fetched comes again after AckWait, a
