@@ -99,14 +99,20 @@ func (d *Dispatcher) statusEvent(delivery *stream.Delivery) (store.StatusEvent, 
 		SID: status.SID, Status: status.Status, State: state, ErrorCode: status.ErrorCode,
 		MessageID: validUUID(query.Get("message")), AttemptID: validUUID(query.Get("attempt")), Received: received,
 	}
-	if state == message.Failed || state == message.Undelivered {
-		rule := d.Reactions.For(twilio.PhaseCallback, status.ErrorCode, 0)
-		event.Fallback = rule.Fallback
-		if rule.Reaction == twilio.OptOut {
-			event.OptOut = consent.FromErrorCode
-		}
-	}
+	d.react(&event)
 	return event, nil
+}
+
+// react notes what the table of reactions says of a failed delivery.
+func (d *Dispatcher) react(event *store.StatusEvent) {
+	if event.State != message.Failed && event.State != message.Undelivered {
+		return
+	}
+	rule := d.Reactions.For(twilio.PhaseCallback, event.ErrorCode, 0)
+	event.Fallback = rule.Fallback
+	if rule.Reaction == twilio.OptOut {
+		event.OptOut = consent.FromErrorCode
+	}
 }
 
 // replyLoop works on replies one by one, in the order in which we received them.
@@ -146,6 +152,14 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	case ctx.Err() != nil:
 		return err
 	}
+	if reply.Consent != nil { // what it says about consent counts, whatever is wrong with the rest
+		entry := *reply.Consent
+		entry.Org, entry.Note = consent.AnyOrg, ""
+		insist := func(ctx context.Context) error { return d.Ledger.AddConsent(ctx, entry) }
+		if err := d.persist(ctx, held, insist); err != nil {
+			return err
+		}
+	}
 	return d.deadLetter(ctx, stream.Callbacks, delivery, err)
 }
 
@@ -173,7 +187,8 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	}
 	reply.Keyword = string(keyword)
 	entry := consent.Entry{
-		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: in.Body, OccurredAt: received,
+		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: in.Body,
+		OccurredAt: delivery.Stored, // not the door's clock: the order of the stream is the order of a person's words
 	}
 	switch keyword {
 	case consent.Stop:
@@ -205,11 +220,15 @@ func readCallback(delivery *stream.Delivery) (url.Values, time.Time, error) {
 // deadLetter keeps a delivery that can't be worked on, and takes it off the belt. A letter that can't be stored as it is
 // goes without what it carries: its stream still has it.
 func (d *Dispatcher) deadLetter(ctx context.Context, from stream.Name, delivery *stream.Delivery, cause error) error {
+	data, err := delivery.Body()
+	if err != nil {
+		data = delivery.Data
+	}
 	letter := stream.DeadLetter{
 		ID: fmt.Sprintf("%s/%d", from, delivery.Seq), Stream: from, Seq: delivery.Seq, Subject: delivery.Subject, Reason: cause.Error(),
-		Header: delivery.Header(), Data: delivery.Data,
+		Header: delivery.Header(), Data: data,
 	}
-	err := d.persist(ctx, []*stream.Delivery{delivery}, func(ctx context.Context) error {
+	err = d.persist(ctx, []*stream.Delivery{delivery}, func(ctx context.Context) error {
 		err := d.Belt.DeadLetter(ctx, letter)
 		if errors.Is(err, stream.ErrBadMessage) || errors.Is(err, stream.ErrTooLarge) {
 			letter.Header, letter.Data = nil, nil

@@ -16,7 +16,8 @@ const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
 	slotsWait    = 4 * time.Millisecond
-	barrierLimit = 3 * time.Second // after a claim; then the claim is given back
+	beforeClaim  = 5 * time.Second // for replies to be worked on; then we look anew
+	afterClaim   = 3 * time.Second // the same; then the claim is given back
 )
 
 // sendLoop claims messages with free slots only and starts their calls.
@@ -117,7 +118,9 @@ func (d *Dispatcher) claim(
 	ctx context.Context, deliveries []*stream.Delivery, ids []string,
 ) (result *store.ClaimResult, deadline time.Time, err error) {
 	err = d.persist(ctx, deliveries, func(ctx context.Context) error {
-		if _, err := d.barrier.wait(ctx); err != nil {
+		waiting, cancel := context.WithTimeout(ctx, beforeClaim)
+		defer cancel()
+		if _, err := d.barrier.wait(waiting); err != nil {
 			return temporary{err}
 		}
 		deadline = time.Now().Add(d.SendTimeout)
@@ -175,23 +178,14 @@ func giveBack(deliveries []*stream.Delivery) {
 	}
 }
 
-// recheck looks, right before the calls, whether a reply has been received that the claim could not know. Then it waits for
-// it and looks at consent again; messages to people who opted out are suppressed, and everything goes back to the queue
-// when the replies can't be worked on soon.
+// recheck looks at consent again right before the calls: since the claim somebody may have opted out, by a reply or by an
+// operator. Messages to people who did are suppressed, and everything goes back to the queue when the replies can't be worked
+// on soon.
 func (d *Dispatcher) recheck(ctx context.Context, claimed []store.Claimed) []store.Claimed {
 	if len(claimed) == 0 {
 		return nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, barrierLimit)
-	defer cancel()
-	stale, err := d.barrier.wait(waiting)
-	if err == nil && !stale {
-		return claimed
-	}
-	var states map[address.Address]consent.State
-	if err == nil {
-		states, err = d.Ledger.Consent(waiting, addresses(claimed))
-	}
+	states, err := d.consentNow(ctx, claimed)
 	if err != nil {
 		d.Log.WarnContext(ctx, "replies are waiting to be worked on, nothing is sent meanwhile", "messages", len(claimed), "error", err)
 		for _, c := range claimed {
@@ -209,6 +203,26 @@ func (d *Dispatcher) recheck(ctx context.Context, claimed []store.Claimed) []sto
 		allowed = append(allowed, c)
 	}
 	return allowed
+}
+
+// consentNow reads consent until no reply has been received between the reading and a look at the belt: then what was read
+// knows every opt-out that is durable.
+func (d *Dispatcher) consentNow(ctx context.Context, claimed []store.Claimed) (map[address.Address]consent.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, afterClaim)
+	defer cancel()
+	if _, err := d.barrier.wait(ctx); err != nil {
+		return nil, err
+	}
+	for {
+		states, err := d.Ledger.Consent(ctx, addresses(claimed))
+		if err != nil {
+			return nil, err
+		}
+		stale, err := d.barrier.wait(ctx)
+		if err != nil || !stale {
+			return states, err
+		}
+	}
 }
 
 // canceled gives up an attempt whose call never began.

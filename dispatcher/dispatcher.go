@@ -40,6 +40,7 @@ type Ledger interface {
 	Claim(ctx context.Context, request store.ClaimRequest) (*store.ClaimResult, error)
 	Record(ctx context.Context, outcomes []store.Outcome) error
 	Consent(ctx context.Context, addresses []address.Address) (map[address.Address]consent.State, error)
+	AddConsent(ctx context.Context, entry consent.Entry) error
 	ApplyStatus(ctx context.Context, events []store.StatusEvent) ([]message.State, error)
 	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
 	Sweep(ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (int, error)
@@ -91,7 +92,7 @@ type Config struct {
 	ReconcileAfter time.Duration                 // wait before an unknown outcome is looked up, and between look-ups; default 20 s
 	Concurrency    int                           // calls in flight; default 64
 	Tick           time.Duration                 // of the scheduler; default 500 ms
-	Tries          int                           // most attempts of a message that is refused for the time being; default 12
+	Tries          int                           // most tries again of a message that Twilio refuses for the time being; default 12
 	Retention      map[stream.Name]time.Duration // of finished stream messages; default 7 days, MESSAGES 1 hour
 	Reactions      *twilio.Reactions             // default: the shipped table
 

@@ -20,13 +20,14 @@ const windowMargin = time.Minute
 // behind one whose outcome is unknown.
 const (
 	busyWait    = 250 * time.Millisecond
-	unknownWait = 5 * time.Second
+	unknownWait = 30 * time.Second
 )
 
 // ruling is what one gate says of a message on one channel. The zero ruling lets it pass.
 type ruling struct {
 	refuse message.Reason // not on this channel; the next one may do
 	wait   time.Duration  // not now
+	behind message.Reason // why it waits, when that may take long
 }
 
 // gate looks at a message on one channel. Gates are pure.
@@ -82,7 +83,7 @@ func addressGate(c *store.Candidate, channel message.Channel) ruling {
 	case !busy:
 		return ruling{}
 	case phase == message.Unknown:
-		return ruling{wait: unknownWait}
+		return ruling{wait: unknownWait, behind: message.ReasonBehindUnknown}
 	}
 	return ruling{wait: busyWait}
 }
@@ -96,7 +97,7 @@ func (d *Dispatcher) judge(c store.Candidate) store.Verdict {
 		r := pass(d.gates, &c, channel)
 		switch {
 		case r.wait > 0:
-			return store.Verdict{Wait: r.wait}
+			return store.Verdict{Wait: r.wait, Behind: r.behind}
 		case r.refuse == "":
 			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel)}
 		case gravity(r.refuse) > gravity(worst):

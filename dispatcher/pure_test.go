@@ -78,7 +78,7 @@ func TestJudge(t *testing.T) {
 		"both forms, window open":      {store.Candidate{Message: wa(person), LastInbound: wrote(time.Hour)}, everySender(), freely},
 		"both forms, window closed":    {store.Candidate{Message: wa(person), LastInbound: wrote(25 * time.Hour)}, everySender(), send(message.WhatsApp, 0)},
 		"another call is open":         {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Sending)}, everySender(), store.Verdict{Wait: busyWait}},
-		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait}},
+		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait, Behind: message.ReasonBehindUnknown}},
 		"busy on the other channel":    {store.Candidate{Message: sms(person, "x"), Live: live(message.WhatsApp, message.Sending)}, everySender(), send(message.SMS, 0)},
 		"an opt-out is not waited for": {store.Candidate{Message: sms(person, "x"), Consent: all(consent.OptOut), Live: live(message.SMS, message.Sending)}, everySender(), refused(message.ReasonOptedOut)},
 	} {
@@ -115,8 +115,8 @@ func TestClassify(t *testing.T) {
 		"not from the adapter":   {errors.New("a panic, say"), 1, want{message.Unknown, message.Unknown, message.ReasonUnclear, 0, false, false}},
 		"no connection":          {&twilio.Error{Kind: twilio.NotSent}, 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
 		"no connection for long": {&twilio.Error{Kind: twilio.NotSent}, 50, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
-		"429":                    {refusal(20429, 429), 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, false}},
-		"429, last try":          {refusal(20429, 429), last, want{message.Refused, message.Failed, message.ReasonRetriesExhausted, 0, false, false}},
+		"429":                    {refusal(20429, 429), 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
+		"429 for long":           {refusal(20429, 429), 50, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
 		"wrong credentials":      {refusal(20003, 401), last, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
 		"a proxy's 403":          {refusal(0, 403), last, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, true}},
 		"opted out":              {refusal(21610, 400), 1, want{message.Refused, message.Suppressed, message.ReasonOptedOut, 0, true, false}},
@@ -125,15 +125,19 @@ func TestClassify(t *testing.T) {
 		"content":                {refusal(21617, 400), 1, want{message.Refused, message.Failed, message.ReasonRejected, 0, false, false}},
 		"alert":                  {refusal(21408, 400), 1, want{message.Refused, message.Failed, message.ReasonRejected, 0, false, false}},
 		"the queue is full":      {refusal(21611, 400), 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, false}},
+		"full, last try":         {refusal(21611, 400), last, want{message.Refused, message.Failed, message.ReasonRetriesExhausted, 0, false, false}},
+		"the sender is wrong":    {refusal(21703, 400), 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, false}},
+		"wrong for too long":     {refusal(21703, 400), last, want{message.Refused, message.Failed, message.ReasonRetriesExhausted, 0, false, false}},
 		"a code of tomorrow":     {refusal(99999, 400), 1, want{message.Refused, message.Failed, message.ReasonRejected, 0, false, false}},
 	} {
 		d := bare(everySender())
 		claimed := store.Claimed{Message: both(person, "x"), AttemptID: "a", Channel: message.WhatsApp}
-		claimed.Message.Attempts = c.tries
+		claimed.Message.Attempts, claimed.Tries = c.tries+5, c.tries
 		o := d.classify(claimed, c.err)
 		got := want{o.State, o.MessageState, o.Reason, o.NextChannel, o.Consent != nil, d.pause.until.After(time.Now())}
 		require.Equal(t, c.want, got, name)
 		require.Equal(t, o.State == message.Unknown, o.LookupAfter > 0, name)
+		require.Equal(t, got.reason == message.ReasonRetry && !got.paused, o.Try, "only what Twilio says of the message counts: %s", name)
 		require.Equal(t, o.Reason == message.ReasonRetry, o.RetryAfter > 0, name)
 		if o.Consent != nil {
 			require.Equal(t, message.WhatsApp, o.Consent.Channel, name)

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -50,6 +51,7 @@ func (d *Dispatcher) reconcile(ctx context.Context, l store.Lookup) error {
 	})
 }
 
+// adopt gives the attempt the SID of the message that was found, and then treats what Twilio says of it like a callback.
 func (d *Dispatcher) adopt(ctx context.Context, l store.Lookup, found *twilio.Resource) error {
 	d.metrics.lookups.WithLabelValues("found").Inc()
 	state, ok := twilio.StatusToState(found.Status)
@@ -57,23 +59,39 @@ func (d *Dispatcher) adopt(ctx context.Context, l store.Lookup, found *twilio.Re
 		state = message.Accepted
 	}
 	d.Log.InfoContext(ctx, "an unknown attempt was found at Twilio", "attempt", l.AttemptID, "sid", found.SID, "state", state)
-	return d.record(ctx, store.Outcome{
-		MessageID: l.MessageID, AttemptID: l.AttemptID, State: state, SID: found.SID, ErrorCode: found.ErrorCode,
-		Detail: "found by look-up", MessageState: state,
+	err := d.record(ctx, store.Outcome{
+		MessageID: l.MessageID, AttemptID: l.AttemptID, State: message.Accepted, SID: found.SID, Detail: "found by look-up",
+		MessageState: message.Accepted,
 	})
-}
-
-func (d *Dispatcher) record(ctx context.Context, o store.Outcome) error {
-	if err := d.Ledger.Record(ctx, []store.Outcome{o}); err != nil {
+	if err != nil || state == message.Accepted {
 		return err
 	}
-	d.metrics.recorded([]store.Outcome{o})
-	return nil
+	event := store.StatusEvent{
+		SID: found.SID, Status: found.Status, State: state, ErrorCode: found.ErrorCode, MessageID: l.MessageID, AttemptID: l.AttemptID,
+		Received: time.Now(),
+	}
+	d.react(&event)
+	moved, err := d.Ledger.ApplyStatus(ctx, []store.StatusEvent{event})
+	d.metrics.moved(moved)
+	return err
 }
 
-// find lists the messages to the address and looks for the attempt's: sent by us, in the attempt's time, and not another
-// attempt's. A body like ours makes it the one; a single candidate whose body can't be compared (a WhatsApp template) too.
-// Anything else that may be it is a doubt.
+// record stores an outcome. A SID that another attempt took meanwhile leaves this one unknown.
+func (d *Dispatcher) record(ctx context.Context, o store.Outcome) error {
+	err := d.Ledger.Record(ctx, []store.Outcome{o})
+	if errors.Is(err, store.ErrSIDTaken) {
+		return d.Ledger.NoteInDoubt(ctx, o.AttemptID, "the message found at Twilio belongs to another attempt", doubtWait)
+	}
+	if err == nil {
+		d.metrics.recorded([]store.Outcome{o})
+	}
+	return err
+}
+
+// find lists the messages to the address and looks for the attempt's among those that went out in its time and are no other
+// attempt's. A text like ours makes it the one, whatever sender it shows: the configuration may have changed since. So does
+// being the only one when the text can't be compared (a WhatsApp template) and the sender is ours. Anything else that may be it
+// is a doubt.
 func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Resource, doubt bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -90,26 +108,41 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 	}
 	text := body(l)
 	for _, c := range candidates {
-		if text != "" && c.Body == text {
+		if text != "" && alike(c.Body, text) {
 			return c, false, nil
 		}
 	}
-	if len(candidates) == 1 && text == "" {
+	if len(candidates) == 1 && text == "" && d.ours(l, candidates[0]) {
 		return candidates[0], false, nil
 	}
 	return nil, true, nil
 }
 
+// alike tells whether Twilio's text is ours: Twilio may trim it, replace typographic characters, and put words before it.
+func alike(theirs, ours string) bool {
+	return strings.HasSuffix(plain(theirs), plain(ours))
+}
+
+func plain(text string) string {
+	replaced := strings.NewReplacer("\u2018", "'", "\u2019", "'", "\u201c", `"`, "\u201d", `"`, "\u2013", "-", "\u2014", "-",
+		"\u2026", "...", "\u00a0", " ").Replace(text)
+	return strings.Join(strings.Fields(replaced), " ")
+}
+
 // cutOff tells whether the listing, newest first, may have ended before the attempt's time: then it proves no absence.
 func cutOff(l store.Lookup, resources []twilio.Resource) bool {
-	return len(resources) >= listLimit && !resources[len(resources)-1].DateCreated.Before(l.StartedAt.Add(-clockSkew))
+	if len(resources) < listLimit {
+		return false
+	}
+	oldest := resources[len(resources)-1].DateCreated
+	return oldest.IsZero() || !oldest.Before(l.StartedAt.Add(-clockSkew))
 }
 
 func (d *Dispatcher) candidates(ctx context.Context, l store.Lookup, resources []twilio.Resource) ([]*twilio.Resource, error) {
 	var fitting []*twilio.Resource
 	var sids []string
 	for i := range resources {
-		if d.fits(l, &resources[i]) {
+		if fits(l, &resources[i]) {
 			fitting, sids = append(fitting, &resources[i]), append(sids, resources[i].SID)
 		}
 	}
@@ -129,13 +162,17 @@ func (d *Dispatcher) candidates(ctx context.Context, l store.Lookup, resources [
 	return unclaimed, nil
 }
 
-func (d *Dispatcher) fits(l store.Lookup, r *twilio.Resource) bool {
+// fits tells whether a message went out in the attempt's time.
+func fits(l store.Lookup, r *twilio.Resource) bool {
 	if strings.HasPrefix(r.Direction, "inbound") {
 		return false
 	}
-	if !r.DateCreated.IsZero() && (r.DateCreated.Before(l.StartedAt.Add(-clockSkew)) || r.DateCreated.After(l.LeaseUntil.Add(clockSkew))) {
-		return false
-	}
+	return r.DateCreated.IsZero() ||
+		!r.DateCreated.Before(l.StartedAt.Add(-clockSkew)) && !r.DateCreated.After(l.LeaseUntil.Add(clockSkew))
+}
+
+// ours tells whether a message shows our sender, or none yet.
+func (d *Dispatcher) ours(l store.Lookup, r *twilio.Resource) bool {
 	switch l.Channel {
 	case message.WhatsApp:
 		return r.From == "" || r.From == d.Sender.WhatsAppFrom
@@ -145,7 +182,7 @@ func (d *Dispatcher) fits(l store.Lookup, r *twilio.Resource) bool {
 		}
 		return r.From == "" || r.From == d.Sender.SMSFrom
 	}
-	return true
+	return false
 }
 
 // body is the text that was sent, empty when a template was.

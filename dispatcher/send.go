@@ -16,6 +16,7 @@ const (
 	firstRetry   = time.Second
 	longestRetry = 5 * time.Minute
 	accountPause = 30 * time.Second // after an error that concerns the whole account
+	senderWait   = 5 * time.Minute  // after an error that concerns the sender
 )
 
 // send makes the one call of an attempt and hands the outcome to the recorder.
@@ -79,11 +80,7 @@ func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
 		o.Detail, o.LookupAfter = failure.Error(), d.ReconcileAfter
 	case twilio.NotSent:
 		o.State, o.Detail = message.Refused, failure.Error()
-		if failure.Status == 0 {
-			d.unreachable(&o, c)
-			break
-		}
-		d.retry(&o, c, failure)
+		d.notSent(&o, c, failure)
 	case twilio.Refused:
 		o.State = message.Refused
 		d.refused(&o, c, failure)
@@ -91,19 +88,31 @@ func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
 	return o
 }
 
-// unreachable queues a message again whose call did not get to Twilio. Nothing is wrong with the message, so that no number
-// of tries makes it fail, and all claims are held back a little.
-func (d *Dispatcher) unreachable(o *store.Outcome, c store.Claimed) {
-	d.pause.extend(time.Now().Add(firstRetry))
-	o.MessageState, o.Reason, o.RetryAfter = message.Queued, message.ReasonRetry, backoff(c.Message.Attempts)
+// notSent queues a message again whose call did not get to Twilio, or that Twilio had no time for (429). Nothing is wrong with
+// the message, so that no number of these makes it fail, and all claims are held back a little.
+func (d *Dispatcher) notSent(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
+	hold := firstRetry
+	if failure.Status != 0 { // it answers: there was too much at once
+		hold = max(busyWait, min(failure.RetryAfter, accountPause))
+	}
+	d.pause.extend(time.Now().Add(hold))
+	o.MessageState, o.Reason = message.Queued, message.ReasonRetry
+	o.RetryAfter = max(backoff(c.Message.Attempts), failure.RetryAfter)
 }
 
 // refused follows the table of reactions: Twilio has said that there is no message, and why.
 func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
-	if failure.Rule.Stop == twilio.StopAll { // nothing is wrong with this message: it waits until the account works again
+	switch failure.Rule.Stop {
+	case twilio.StopAll: // nothing is wrong with this message: it waits until the account works again
 		d.pause.extend(time.Now().Add(accountPause))
 		o.MessageState, o.Reason, o.RetryAfter = message.Queued, message.ReasonRetry, accountPause
 		return
+	case twilio.StopSender: // nor here, but the other channel may work: no pause for all
+		if d.retry(o, c, failure); o.MessageState == message.Queued {
+			o.RetryAfter = max(o.RetryAfter, senderWait)
+		}
+		return
+	case twilio.StopNothing:
 	}
 	switch failure.Reaction {
 	case twilio.Retry, twilio.Defer:
@@ -124,15 +133,16 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 
 // retry queues a message again with back-off, until its tries are used up.
 func (d *Dispatcher) retry(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
-	if c.Message.Attempts >= d.Tries {
+	tries := d.Tries
+	if failure.Rule.Retries > 0 {
+		tries = failure.Rule.Retries
+	}
+	if c.Tries >= tries {
 		o.MessageState, o.Reason = message.Failed, message.ReasonRetriesExhausted
 		return
 	}
-	o.MessageState, o.Reason = message.Queued, message.ReasonRetry
-	o.RetryAfter = max(backoff(c.Message.Attempts), failure.RetryAfter, failure.Rule.RetryAfter)
-	if failure.RetryAfter > 0 {
-		d.pause.extend(time.Now().Add(min(failure.RetryAfter, accountPause)))
-	}
+	o.Try, o.MessageState, o.Reason = true, message.Queued, message.ReasonRetry
+	o.RetryAfter = max(backoff(c.Tries+1), failure.RetryAfter, failure.Rule.RetryAfter)
 }
 
 // backoff doubles from a second to five minutes, a tenth up or down.

@@ -91,6 +91,7 @@ create table message (
     channel         text        not null default '', -- of the newest attempt
     attempt_id      uuid,                            -- the newest attempt
     attempts        integer     not null default 0,
+    tries           integer     not null default 0,  -- refusals that count against it
     not_before      timestamptz not null,
     created_at      timestamptz not null default now(),
     updated_at      timestamptz not null default now(),

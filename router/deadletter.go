@@ -18,10 +18,11 @@ func (r *Router) giveUp(ctx context.Context, e envelope, cause error) error {
 	if err := r.deadLetter(ctx, letter); err != nil {
 		return err
 	}
+	rules, _ := r.Policy()
 	var result *store.DecideResult
 	err := r.persist(ctx, []envelope{e}, func(ctx context.Context) (err error) {
 		result, err = r.Ledger.Decide(ctx, []store.Envelope{e.Envelope}, func(store.Pending) store.Decided {
-			return store.Decided{Outcome: notification.DeadLetter, RuleSet: r.Rules().Version(), Detail: []byte(`{}`)}
+			return store.Decided{Outcome: notification.DeadLetter, RuleSet: rules.Version(), Detail: []byte(`{}`)}
 		})
 		return err
 	})

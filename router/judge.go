@@ -11,6 +11,7 @@ import (
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/router/rule"
+	"github.com/beckonhq/beckon/templates"
 )
 
 // detail is what the ledger keeps of a decision besides its outcome: enough to explain it, without the messages' contents.
@@ -30,7 +31,7 @@ type ruleResult struct {
 // judge decides one notification. It is pure but for ids, times and counters: the ledger may call it again when a
 // transaction is repeated.
 func (r *Router) judge(p store.Pending) store.Decided {
-	set := r.Rules()
+	set, texts := r.Policy()
 	in := rule.Input{
 		Notification: *p.Notification, Org: p.Envelope.Org, Object: p.Envelope.Object, Received: p.Envelope.Received,
 		Known: p.Known, Previous: rule.Snapshot{Fields: p.Previous.Fields, Seen: p.Previous.Seen},
@@ -41,7 +42,7 @@ func (r *Router) judge(p store.Pending) store.Decided {
 	for _, result := range decision.Results {
 		r.metrics.verdicts.WithLabelValues(result.Rule, string(result.Verdict)).Inc()
 		for i := range result.Messages {
-			decided.Messages = append(decided.Messages, r.draw(p, &result.Messages[i])...)
+			decided.Messages = append(decided.Messages, r.draw(p, &result.Messages[i], texts)...)
 		}
 	}
 	return decided
@@ -60,8 +61,8 @@ func explain(d rule.Decision) []byte {
 }
 
 // draw makes the messages of one draft: one for each recipient, rendered once.
-func (r *Router) draw(p store.Pending, draft *rule.Draft) []store.NewMessage {
-	content, err := r.Templates().Render(draft.Template, draft.Language, draft.Vars)
+func (r *Router) draw(p store.Pending, draft *rule.Draft, texts *templates.Set) []store.NewMessage {
+	content, err := texts.Render(draft.Template, draft.Language, draft.Vars)
 	now := time.Now()
 	base := message.Message{
 		Org: p.Envelope.Org, NotificationID: p.Notification.ID, RecordID: p.Notification.RecordID, Object: p.Envelope.Object,

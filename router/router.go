@@ -49,10 +49,9 @@ type Config struct {
 	Envelopes Source
 	Belt      Belt
 	Ledger    Ledger
-	Rules     func() *rule.Set      // the running set
-	Templates func() *templates.Set // the running set
-	Region    string                // of phone numbers without a country code, ISO 3166-1
-	Batch     int                   // most notifications in one transaction; default 500
+	Policy    func() (*rule.Set, *templates.Set) // the running rules and templates, of one moment
+	Region    string                             // of phone numbers without a country code, ISO 3166-1
+	Batch     int                                // most notifications in one transaction; default 500
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 }
@@ -66,8 +65,8 @@ type Router struct {
 
 // New checks the configuration and makes a Router.
 func New(config Config) (*Router, error) {
-	missing := config.Envelopes == nil || config.Belt == nil || config.Ledger == nil || config.Rules == nil ||
-		config.Templates == nil || config.Log == nil || config.Metrics == nil
+	missing := config.Envelopes == nil || config.Belt == nil || config.Ledger == nil || config.Policy == nil ||
+		config.Log == nil || config.Metrics == nil
 	if missing || config.Region == "" {
 		return nil, errors.New("router: a part of the configuration is missing")
 	}

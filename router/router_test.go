@@ -19,6 +19,7 @@ import (
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/router/rule"
+	"github.com/beckonhq/beckon/templates"
 )
 
 func TestNotificationBecomesAMessageOnTheBelt(t *testing.T) {
@@ -267,11 +268,11 @@ func TestAPanicCostsItsNotificationOnly(t *testing.T) {
 	config := w.config()
 	var calls atomic.Int64
 	first := w.won("1", "+14155550100")
-	config.Rules = func() *rule.Set {
+	config.Policy = func() (*rule.Set, *templates.Set) {
 		if calls.Add(1) <= 2 { // together, then alone
 			panic("a bug")
 		}
-		return w.rules.Load()
+		return w.rules.Load(), w.templates
 	}
 	w.send(actionA, first, w.won("2", "+14155550101"))
 	w.run(config)

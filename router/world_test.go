@@ -111,8 +111,8 @@ func (w *world) load(rules string) {
 
 func (w *world) config() Config {
 	return Config{
-		Envelopes: w.belt.Consumer(stream.Router), Belt: w.belt, Ledger: w.Store, Rules: w.rules.Load,
-		Templates: func() *templates.Set { return w.templates }, Region: "US", Log: quiet(), Metrics: prometheus.NewRegistry(),
+		Envelopes: w.belt.Consumer(stream.Router), Belt: w.belt, Ledger: w.Store,
+		Policy: func() (*rule.Set, *templates.Set) { return w.rules.Load(), w.templates }, Region: "US", Log: quiet(), Metrics: prometheus.NewRegistry(),
 	}
 }
 

@@ -92,7 +92,7 @@ func (a *App) startRoles(_, running context.Context) error {
 func (a *App) newRouter() (runner, error) {
 	return router.New(router.Config{
 		Envelopes: a.stream.Consumer(stream.Router), Belt: a.stream, Ledger: a.store,
-		Rules: a.policies.rules, Templates: a.policies.templates, Region: a.cfg.DefaultRegion,
+		Policy: a.policies.both, Region: a.cfg.DefaultRegion,
 		Log: a.log.With("part", "router"), Metrics: a.registry,
 	})
 }

@@ -78,8 +78,7 @@ func newPolicies(rulesDir, templatesDir string, log *slog.Logger, registry prome
 	return p, errors.Join(registry.Register(p.failed), registry.Register(p.reloads))
 }
 
-func (p *policies) rules() *rule.Set          { return p.running.Load().Rules }
-func (p *policies) templates() *templates.Set { return p.running.Load().Templates }
+func (p *policies) rules() *rule.Set { return p.running.Load().Rules }
 
 // both are of one moment: a rule is never rendered with the templates of another one.
 func (p *policies) both() (*rule.Set, *templates.Set) {
@@ -107,7 +106,7 @@ func (p *policies) reload(ctx context.Context) {
 		return
 	}
 	p.failed.Set(0)
-	if next.Rules.Version() == p.rules().Version() && next.Templates.Version() == p.templates().Version() {
+	if next.Rules.Version() == p.rules().Version() && next.Templates.Version() == p.running.Load().Templates.Version() {
 		return
 	}
 	p.running.Store(next)

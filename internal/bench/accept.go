@@ -104,14 +104,23 @@ func load(ctx context.Context, c *child, cfg salesforcesim.LoadConfig) (salesfor
 	return result, err
 }
 
-// compare measures the door and the raw belt in turns and returns the means.
-func compare(ctx context.Context, c *child, raw *rawBelt, cfg salesforcesim.LoadConfig, body []byte, publishers int) (door, limit float64, err error) {
+// contest is the door against the raw belt.
+type contest struct {
+	child      *child
+	raw        *rawBelt
+	load       salesforcesim.LoadConfig
+	body       []byte // what the raw belt gets
+	publishers int    // of the raw belt
+}
+
+// run measures both in turns and returns the means.
+func (c contest) run(ctx context.Context) (door, limit float64, err error) {
 	for range rounds {
-		result, err := load(ctx, c, cfg)
+		result, err := load(ctx, c.child, c.load)
 		if err != nil {
 			return 0, 0, err
 		}
-		rate, err := raw.rate(body, cfg.Count, publishers)
+		rate, err := c.raw.rate(c.body, c.load.Count, c.publishers)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -136,7 +145,7 @@ func (b *bench) acknowledgeLarge(ctx context.Context) (err error) {
 		if n == 1 {
 			cfg.Count = 200
 		}
-		door, limit, err := compare(ctx, c, raw, cfg, body, n)
+		door, limit, err := contest{c, raw, cfg, body, n}.run(ctx)
 		if err != nil {
 			return err
 		}
@@ -176,7 +185,7 @@ func (b *bench) acknowledgeSingle(ctx context.Context) (err error) {
 	}
 	body = body[:1200] // what one notification takes
 	cfg := salesforcesim.LoadConfig{Count: 4000, Connections: 256, Record: record}
-	door, one, err := compare(ctx, c, raw, cfg, body, 1)
+	door, one, err := contest{c, raw, cfg, body, 1}.run(ctx)
 	if err != nil {
 		return err
 	}

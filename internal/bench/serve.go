@@ -22,7 +22,7 @@ const (
 	benchOrg   = "00D5g000004QxYz"
 	benchMG    = "MG00000000000000000000000000000001"
 	account    = "AC00000000000000000000000000000001"
-	token      = "a-token-of-the-benchmark" //nolint:gosec // of a simulated account
+	token      = "a-token-of-the-benchmark"
 )
 
 // child is a running `beckon serve`.

@@ -207,9 +207,12 @@ func wonBy(from notification.OrgID, deals ...deal) []byte {
 	for _, d := range deals {
 		e.Notifications = append(e.Notifications, notification.Notification{
 			ID: id("04l", d.n), RecordID: id("006", d.record), Fields: []notification.Field{
-				{Name: "Id", Value: string(id("006", d.record))}, {Name: "StageName", Value: "Closed Won"},
-				{Name: "ContactId", Value: string(id("003", d.who))}, {Name: "Contact_Mobile__c", Value: person(d.who)},
-				{Name: "Contact_First_Name__c", Value: "Zoë"}, {Name: "Language__c", Value: "es-MX"},
+				{Name: "Id", Value: string(id("006", d.record))},
+				{Name: "StageName", Value: "Closed Won"},
+				{Name: "ContactId", Value: string(id("003", d.who))},
+				{Name: "Contact_Mobile__c", Value: person(d.who)},
+				{Name: "Contact_First_Name__c", Value: "Zoë"},
+				{Name: "Language__c", Value: "es-MX"},
 			},
 		})
 	}

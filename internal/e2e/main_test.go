@@ -59,7 +59,7 @@ func runNATS(address, dir string) {
 	srv.WaitForShutdown()
 }
 
-//nolint:gochecknoglobals // one binary for all tests of a run
+// built is one binary for all tests of a run.
 var built struct {
 	once sync.Once
 	dir  string
@@ -70,7 +70,7 @@ var built struct {
 func binary(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "beckon-e2e-binary-"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("", "beckon-e2e-binary-"); built.err != nil { //nolint:usetesting // it outlives the first test
 			return
 		}
 		cmd := exec.CommandContext(context.Background(), "go", "build", "-o", built.dir, "./cmd/beckon")

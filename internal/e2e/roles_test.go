@@ -115,7 +115,7 @@ func TestThreeRolesAsProcesses(t *testing.T) {
 	ingest.kill(t)
 	ingest = h.serve(t, "ingest", "ready")
 	salesforce()
-	h.awaitAllDelivered(t, people)
+	h.awaitAllTaken(t, people)
 	for _, p := range []*process{ingest.process, router.process, dispatcher.process, nats} {
 		p.terminate(t)
 	}

@@ -43,6 +43,7 @@ const (
 	ReasonProvenAbsent     Reason = "proven_absent"     // queued again: the earlier try never arrived
 	ReasonUnclear          Reason = "unclear_outcome"   // unknown: the call's result was not seen
 	ReasonDelivery         Reason = "delivery"          // a status callback; error_code says why when it failed
+	ReasonBehindUnknown    Reason = "behind_unknown"    // queued: an earlier message to this address has an unknown outcome
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
 )
 
@@ -80,7 +81,7 @@ type Message struct {
 	ContactID      string // Salesforce id that the conversation belongs to; may be empty
 	Rule           string
 	Template       string
-	Language       string // the language asked for; Content says which one was found
+	Language       string // the language that the template had; the one asked for when nothing could be rendered
 	Purpose        Purpose
 	Channels       []Channel // in order of preference
 	To             address.Address

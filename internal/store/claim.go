@@ -20,6 +20,7 @@ import (
 // address lock.
 type Candidate struct {
 	Message     message.Message
+	Tries       int // refusals that count against it
 	NextChannel int // index into Message.Channels of the first one not tried in vain
 	Consent     consent.State
 	LastInbound map[message.Channel]time.Time     // when the person last wrote to the sender
@@ -34,7 +35,8 @@ type Verdict struct {
 	FreeText bool            // the free text of a WhatsApp message instead of its template
 	Suppress message.Reason  // never send, for this reason
 	Detail   string
-	Wait     time.Duration // look again after this time
+	Wait     time.Duration  // look again after this time
+	Behind   message.Reason // why it waits, when that may take long; empty otherwise
 }
 
 // Claimed is a message with a fresh attempt in state sending, committed: the caller must send it now.
@@ -44,6 +46,7 @@ type Claimed struct {
 	Channel   message.Channel
 	Index     int // of Channel in the message's channels
 	FreeText  bool
+	Tries     int // refusals before that count against the message
 }
 
 // ClaimRequest names the messages to claim. Lease is how long other dispatchers leave an attempt alone.
@@ -84,8 +87,8 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 // delivery that brought the message here.
 func lockQueued(ctx context.Context, tx pgx.Tx, ids []string) ([]*Candidate, error) {
 	rows, err := tx.Query(ctx, `select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
-			m.template, m.language, m.purpose, m.channels, m.next_channel, m.recipient, m.content, m.attempts, m.not_before,
-			m.created_at, now()
+			m.template, m.language, m.purpose, m.channels, m.next_channel, m.recipient, m.content, m.attempts, m.tries,
+			m.not_before, m.created_at, now()
 		from message m where m.id = any ($1::text[]::uuid[]) and m.state = 'queued' and m.not_before <= now()
 		order by m.created_at, m.id for update skip locked`, ids)
 	if err != nil {
@@ -97,7 +100,7 @@ func lockQueued(ctx context.Context, tx pgx.Tx, ids []string) ([]*Candidate, err
 		m := &c.Message
 		err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
 			&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, (*string)(&m.To), &content,
-			&m.Attempts, &m.NotBefore, &m.CreatedAt, &c.Now)
+			&m.Attempts, &c.Tries, &m.NotBefore, &m.CreatedAt, &c.Now)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +178,7 @@ func queueAddressLocks(p *pipeline, addresses []string) {
 
 func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
 	var sent attemptColumns
-	var suppressed, reasons, details, waiting []string
+	var suppressed, reasons, details, waiting, behind []string
 	var waits []time.Duration
 	taken := map[liveKey]bool{}
 	for _, c := range candidates {
@@ -190,13 +193,14 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 			taken[key] = true
 			claimed := Claimed{
 				Message: c.Message, AttemptID: uuid.Must(uuid.NewV7()).String(),
-				Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText,
+				Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText, Tries: c.Tries,
 			}
 			claimed.Message.Attempts++
 			sent.add(claimed)
 			result.Claimed = append(result.Claimed, claimed)
 		default: // told to wait, or behind another message to the same address
 			waiting, waits = append(waiting, c.Message.ID), append(waits, verdict.Wait)
+			behind = append(behind, string(verdict.Behind))
 			result.Waiting++
 		}
 	}
@@ -212,6 +216,8 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	if len(waiting) > 0 {
 		p.exec(`update belt b set seq = 0, due_at = now() + u.wait from unnest($1::text[], $2::interval[]) u (id, wait)
 			where b.message_id = u.id::uuid`, waiting, waits)
+		p.exec(`update message m set reason = u.reason, updated_at = now() from unnest($1::text[], $2::text[]) u (id, reason)
+			where m.id = u.id::uuid and u.reason not in ('', m.reason)`, waiting, behind)
 	}
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("write attempts: %w", err)

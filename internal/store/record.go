@@ -23,6 +23,7 @@ type Outcome struct {
 
 	MessageState message.State // Accepted or later, Failed, Suppressed, Unknown, Queued
 	Reason       message.Reason
+	Try          bool          // a Queued message: the refusal counts against it
 	RetryAfter   time.Duration // of a Queued message
 	NextChannel  int           // index of the channel to try first, for a Queued message
 	LookupAfter  time.Duration // of an Unknown attempt: when to look it up
@@ -120,6 +121,7 @@ type outcomeColumns struct {
 	messages, attempts, states, sids, details, messageStates, reasons []string
 	codes, channels                                                   []int32
 	retries, lookups                                                  []time.Duration
+	tries                                                             []bool
 }
 
 func (c *outcomeColumns) add(o Outcome) {
@@ -129,25 +131,27 @@ func (c *outcomeColumns) add(o Outcome) {
 	c.messageStates, c.reasons = append(c.messageStates, string(o.MessageState)), append(c.reasons, string(o.Reason))
 	c.channels = append(c.channels, int32(o.NextChannel))
 	c.retries, c.lookups = append(c.retries, o.RetryAfter), append(c.lookups, o.LookupAfter)
+	c.tries = append(c.tries, o.Try)
 }
 
 func (c *outcomeColumns) queue(p *pipeline) {
 	// Messages first: whether an outcome counts is read from the attempt before it changes.
 	p.exec(`with u as (
 			select * from unnest($1::text[]::uuid[], $2::text[]::uuid[], $3::text[], $4::text[], $5::integer[], $6::integer[],
-				$7::interval[], $8::text[]) u (message_id, attempt_id, state, reason, error_code, next_channel, retry, detail)
+				$7::interval[], $8::text[], $9::boolean[])
+				u (message_id, attempt_id, state, reason, error_code, next_channel, retry, detail, try)
 		), moved as (
 			update message m set state = u.state, reason = u.reason, error_code = u.error_code, detail = u.detail,
 				next_channel = case when u.state = 'queued' then u.next_channel else m.next_channel end,
 				not_before = case when u.state = 'queued' then now() + u.retry else m.not_before end,
-				updated_at = now()
+				tries = m.tries + u.try::integer, updated_at = now()
 			from u join attempt a on a.id = u.attempt_id
 			where m.id = u.message_id and m.attempt_id = u.attempt_id and a.state in ('sending', 'unknown')
 				and m.state in ('sending', 'unknown')
 			returning m.id, m.org, m.state, m.not_before)
 		insert into belt (message_id, org, due_at, seq) select id, org, not_before, 0 from moved where state = 'queued'
 		on conflict do nothing`,
-		c.messages, c.attempts, c.messageStates, c.reasons, c.codes, c.channels, c.retries, c.details)
+		c.messages, c.attempts, c.messageStates, c.reasons, c.codes, c.channels, c.retries, c.details, c.tries)
 	p.exec(`update attempt a set sid = coalesce(a.sid, nullif(u.sid, '')),
 			state = case when a.state in ('sending', 'unknown') then u.state else a.state end,
 			error_code = case when a.state in ('sending', 'unknown') then u.error_code else a.error_code end,
