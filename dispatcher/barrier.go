@@ -15,11 +15,26 @@ type barrier struct {
 	inbound Source
 	worked  notifier
 	seen    uint64 // the newest reply at the last look; it and all before it were worked on
+	calm    bool   // the last look found nothing new
+}
+
+// caughtUp returns when the replies that were received before the call have been worked on, unless the last look, right
+// before the last calls, found nothing new: the look before the next ones will tell. It only saves claims that would be
+// given back, and is how a start and the end of an outage wait for what has piled up.
+func (b *barrier) caughtUp(ctx context.Context, limit time.Duration) error {
+	if b.calm {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := b.wait(ctx)
+	return err
 }
 
 // wait returns when every reply that was durably received before the call has been worked on. It tells whether any came
 // since the last look: then consent that was read before may be stale. Replies that come while it waits hold nobody up.
 func (b *barrier) wait(ctx context.Context) (stale bool, err error) {
+	defer func() { b.calm = err == nil && !stale }()
 	last, err := b.belt.LastInbound(ctx)
 	if err != nil {
 		return false, fmt.Errorf("ask for the newest reply: %w", err)

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -16,32 +17,30 @@ const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
 	slotsWait    = 4 * time.Millisecond
-	beforeClaim  = 5 * time.Second // for replies to be worked on; then we look anew
-	afterClaim   = 3 * time.Second // the same; then the claim is given back
+	// slotsPerFetch slots are had for each delivery fetched: one carries a single id when little is to do, and up to 32 when
+	// there is much; then the rest of them waits for slots.
+	slotsPerFetch = 8
+	beforeClaim   = 5 * time.Second // for replies to be worked on; then we look anew
+	afterClaim    = 3 * time.Second // the same; then the claim is given back
 )
 
 // sendLoop claims messages with free slots only and starts their calls.
 func (d *Dispatcher) sendLoop(ctx context.Context) error {
-	enough := 1
 	for {
-		free, err := d.takeSlots(ctx, enough)
+		free, err := d.takeSlots(ctx, 1)
 		if err != nil {
 			return err
 		}
-		deliveries, err := d.Messages.Fetch(ctx, free)
+		deliveries, err := d.Messages.Fetch(ctx, max(1, free/slotsPerFetch))
 		if err != nil {
 			d.giveSlots(free)
 			return err
 		}
-		enough = 1
-		if len(deliveries) == free { // more may be waiting: a claim costs as much for one message as for twenty
-			enough = cap(d.slots) / 2
-		}
-		started, err := d.dispatch(ctx, deliveries)
-		d.giveSlots(free - started)
-		if err != nil {
+		if err := d.dispatch(ctx, deliveries, free); err != nil {
+			giveBack(deliveries)
 			return err
 		}
+		d.ack(ctx, deliveries)
 	}
 }
 
@@ -81,26 +80,35 @@ func (d *Dispatcher) giveSlots(n int) {
 	}
 }
 
-// dispatch claims the messages and starts a call for each one claimed. The belt's messages are acknowledged once the claim
-// is committed: from then on the ledger has the attempt. It returns how many calls were started.
-func (d *Dispatcher) dispatch(ctx context.Context, deliveries []*stream.Delivery) (int, error) {
-	if err := d.pause.wait(ctx); err != nil { // one may have begun while we waited for messages
-		giveBack(deliveries)
-		return 0, err
+// dispatch claims the messages that the deliveries name and starts a call for each one claimed, as slots come free; free is
+// how many the caller has taken. After it the ledger has the attempts, and the deliveries are not needed any more.
+func (d *Dispatcher) dispatch(ctx context.Context, deliveries []*stream.Delivery, free int) error {
+	ids, err := d.readable(ctx, deliveries)
+	for err == nil && len(ids) > 0 {
+		var started int
+		some := ids[:min(free, len(ids))]
+		started, err = d.start(ctx, deliveries, some)
+		d.giveSlots(free - started)
+		if free, ids = 0, ids[len(some):]; err == nil && len(ids) > 0 {
+			free, err = d.takeSlots(ctx, min(len(ids), cap(d.slots)/2))
+		}
 	}
-	deliveries, ids, err := d.readable(ctx, deliveries)
-	if err != nil || len(ids) == 0 {
+	d.giveSlots(free)
+	return err
+}
+
+// start claims messages and starts the calls of those claimed. It returns how many calls were started.
+func (d *Dispatcher) start(ctx context.Context, deliveries []*stream.Delivery, ids []string) (int, error) {
+	if err := d.pause.wait(ctx); err != nil { // one may have begun while we waited for messages or slots
 		return 0, err
 	}
 	result, deadline, err := d.claim(ctx, deliveries, ids)
 	switch {
 	case err == nil:
-		d.ack(ctx, deliveries)
 	case ctx.Err() != nil:
-		giveBack(deliveries)
 		return 0, err
 	default:
-		return d.dispatchParts(ctx, deliveries, err)
+		return d.startParts(ctx, deliveries, ids, err)
 	}
 	d.metrics.claimed(result)
 	allowed := d.recheck(ctx, result.Claimed)
@@ -118,54 +126,49 @@ func (d *Dispatcher) claim(
 	ctx context.Context, deliveries []*stream.Delivery, ids []string,
 ) (result *store.ClaimResult, deadline time.Time, err error) {
 	err = d.persist(ctx, deliveries, func(ctx context.Context) error {
-		waiting, cancel := context.WithTimeout(ctx, beforeClaim)
-		defer cancel()
-		if _, err := d.barrier.wait(waiting); err != nil {
+		if err := d.barrier.caughtUp(ctx, beforeClaim); err != nil {
 			return temporary{err}
 		}
 		deadline = time.Now().Add(d.SendTimeout)
-		result, err = d.Ledger.Claim(ctx, store.ClaimRequest{IDs: ids, Sender: d.Sender.Name, Lease: d.lease(), Judge: d.judge})
+		// A claim that has begun is finished although ctx ends: one that commits unseen would be an attempt that nobody makes.
+		result, err = d.Ledger.Claim(context.WithoutCancel(ctx), store.ClaimRequest{IDs: ids, Sender: d.Sender.Name, Lease: d.lease(), Judge: d.judge})
 		return err
 	})
 	return result, deadline, err
 }
 
-// dispatchParts claims one by one what can't be claimed together for a reason that waiting does not cure. The one that
-// can't be claimed leaves the belt: it stays queued, and the sweeper brings it again after a while.
-func (d *Dispatcher) dispatchParts(ctx context.Context, deliveries []*stream.Delivery, cause error) (int, error) {
-	if len(deliveries) == 1 {
-		d.Log.ErrorContext(ctx, "a message can't be claimed, it will be tried again later", "message", string(deliveries[0].Data), "error", cause)
-		d.ack(ctx, deliveries)
+// startParts claims one by one what can't be claimed together for a reason that waiting does not cure. The one that can't be
+// claimed stays queued, and the sweeper brings it again after a while.
+func (d *Dispatcher) startParts(ctx context.Context, deliveries []*stream.Delivery, ids []string, cause error) (int, error) {
+	if len(ids) == 1 {
+		d.Log.ErrorContext(ctx, "a message can't be claimed, it will be tried again later", "message", ids[0], "error", cause)
 		return 0, nil
 	}
 	started := 0
-	for i := range deliveries {
-		n, err := d.dispatch(ctx, deliveries[i:i+1])
+	for i := range ids {
+		n, err := d.start(ctx, deliveries, ids[i:i+1])
 		started += n
 		if err != nil {
-			giveBack(deliveries[i+1:])
 			return started, err
 		}
 	}
 	return started, nil
 }
 
-// readable puts what is no id of a message among the dead letters, and returns the others with their ids.
-func (d *Dispatcher) readable(ctx context.Context, deliveries []*stream.Delivery) ([]*stream.Delivery, []string, error) {
-	good, ids := make([]*stream.Delivery, 0, len(deliveries)), make([]string, 0, len(deliveries))
-	for i, delivery := range deliveries {
-		id := validUUID(string(delivery.Data))
-		if id == "" {
+// readable returns the ids that the deliveries carry. A delivery with anything else in it goes to the dead letters besides.
+func (d *Dispatcher) readable(ctx context.Context, deliveries []*stream.Delivery) ([]string, error) {
+	var ids []string
+	for _, delivery := range deliveries {
+		all := delivery.MessageIDs()
+		good := slices.DeleteFunc(slices.Clone(all), func(id string) bool { return validUUID(id) == "" })
+		if len(all) == 0 || len(good) < len(all) {
 			if err := d.deadLetter(ctx, stream.Messages, delivery, errNoID); err != nil {
-				giveBack(good)
-				giveBack(deliveries[i:])
-				return nil, nil, err
+				return nil, err
 			}
-			continue
 		}
-		good, ids = append(good, delivery), append(ids, id)
+		ids = append(ids, good...)
 	}
-	return good, ids, nil
+	return ids, nil
 }
 
 // errNoID says that a message on the belt names no row.

@@ -22,6 +22,7 @@ type metrics struct {
 	deadLetters   prometheus.Counter
 	leasesExpired prometheus.Counter
 	unknown       prometheus.Gauge
+	stopped       prometheus.Gauge
 	calls         prometheus.Histogram
 }
 
@@ -40,13 +41,16 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		unknown: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_attempts_unknown", Help: "Attempts whose outcome is unknown now.",
 		}),
+		stopped: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "beckon_sending_stopped", Help: "1 while nothing is sent because the Twilio account refuses.",
+		}),
 		calls: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "beckon_twilio_call_seconds", Help: "Duration of calls to Twilio.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
 		}),
 	}
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
-		m.unknown, m.calls,
+		m.unknown, m.stopped, m.calls,
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {

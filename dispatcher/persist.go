@@ -68,6 +68,28 @@ func sleep(ctx context.Context, wait time.Duration) error {
 type pause struct {
 	mu    sync.Mutex
 	until time.Time
+	why   string // what an operator must mend; empty when the pause ends by itself
+}
+
+// alarm begins a pause for a reason that an operator must mend.
+func (p *pause) alarm(until time.Time, why string) {
+	p.extend(until)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.why = why
+}
+
+// clear says that what was to be mended works.
+func (p *pause) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.why = ""
+}
+
+func (p *pause) reason() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.why
 }
 
 func (p *pause) extend(until time.Time) {

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ import (
 // bare is a dispatcher for its pure parts.
 func bare(sender Sender) *Dispatcher {
 	m, _ := newMetrics(prometheus.NewRegistry())
-	config := Config{Sender: sender, Tries: 3, ReconcileAfter: time.Minute}.withDefaults()
+	config := Config{Sender: sender, Tries: 3, ReconcileAfter: time.Minute, Log: slog.New(slog.DiscardHandler)}.withDefaults()
 	return &Dispatcher{Config: config, gates: gates(sender), metrics: m}
 }
 

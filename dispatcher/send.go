@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"time"
@@ -31,6 +32,7 @@ func (d *Dispatcher) send(ctx context.Context, c store.Claimed, deadline time.Ti
 	result, err := d.Twilio.Send(ctx, d.request(c))
 	d.metrics.calls.Observe(time.Since(began).Seconds())
 	if err == nil {
+		d.works()
 		d.recorder.put(store.Outcome{
 			MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Accepted, SID: result.SID,
 			MessageState: message.Accepted,
@@ -104,7 +106,7 @@ func (d *Dispatcher) notSent(o *store.Outcome, c store.Claimed, failure *twilio.
 func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
 	switch failure.Rule.Stop {
 	case twilio.StopAll: // nothing is wrong with this message: it waits until the account works again
-		d.pause.extend(time.Now().Add(accountPause))
+		d.stopAll(failure)
 		o.MessageState, o.Reason, o.RetryAfter = message.Queued, message.ReasonRetry, accountPause
 		return
 	case twilio.StopSender: // nor here, but the other channel may work: no pause for all
@@ -129,6 +131,33 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
 		}
 	}
+}
+
+// stopAll holds back all sending, and says so once where operators look: log, metric, readiness.
+func (d *Dispatcher) stopAll(failure *twilio.Error) {
+	if d.pause.reason() == "" {
+		d.Log.Error("sending is stopped until the Twilio account works, nothing is lost", "trying_again_every", accountPause, "error", failure)
+	}
+	d.metrics.stopped.Set(1)
+	d.pause.alarm(time.Now().Add(accountPause), failure.Error())
+}
+
+// works notes that Twilio took a message.
+func (d *Dispatcher) works() {
+	if d.pause.reason() == "" {
+		return
+	}
+	d.pause.clear()
+	d.metrics.stopped.Set(0)
+	d.Log.Info("Twilio takes messages again")
+}
+
+// Ready tells whether messages are being sent. The error says what an operator must mend.
+func (d *Dispatcher) Ready(context.Context) error {
+	if why := d.pause.reason(); why != "" {
+		return fmt.Errorf("sending is stopped: %s", why)
+	}
+	return nil
 }
 
 // retry queues a message again with back-off, until its tries are used up.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -73,10 +74,22 @@ func (i *Ingest) checkEndpoint(r *http.Request) error {
 	if encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return errMediaType
 	}
-	if strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "json") {
+	contentType := strings.ToLower(r.Header.Get("Content-Type"))
+	if strings.Contains(contentType, "json") {
 		return errMediaType
 	}
-	return nil
+	return checkCharset(contentType)
+}
+
+// checkCharset refuses a declared encoding that is not ours: it goes before the document's own word (RFC 7303, section 3),
+// and reading the bytes otherwise would garble names.
+func checkCharset(contentType string) error {
+	_, params, err := mime.ParseMediaType(contentType)
+	charset := params["charset"]
+	if err != nil || charset == "" || charset == "utf-8" || charset == "utf8" || charset == "us-ascii" {
+		return nil
+	}
+	return errCharset
 }
 
 // withoutSession removes the session token from a document that was decoded. What is stored must decode, so what was

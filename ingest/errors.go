@@ -16,6 +16,7 @@ var (
 	errNotFound     = errors.New("no such endpoint")
 	errMethod       = errors.New("method is not POST")
 	errMediaType    = errors.New("body is JSON or compressed")
+	errCharset      = errors.New("body is not in UTF-8, by its content type")
 	errTooLarge     = errors.New("body is larger than the limit")
 	errUnreadable   = errors.New("body could not be read")
 	errUnknownOrg   = errors.New("organisation is not configured")
@@ -52,10 +53,13 @@ func answers() []answerRow {
 		{errNotFound, answer{"not_found", http.StatusNotFound, client, "there is nothing here"}},
 		{errMethod, answer{
 			"method", http.StatusMethodNotAllowed, client,
-			"this is Beckon's endpoint for Salesforce outbound messages; it takes POST requests only",
+			"this endpoint of Beckon, for outbound messages of Salesforce and callbacks of Twilio, takes POST requests only",
 		}},
 		{errMediaType, answer{
 			"media_type", http.StatusUnsupportedMediaType, client, "the body must be plain text/xml",
+		}},
+		{errCharset, answer{
+			"media_type", http.StatusUnsupportedMediaType, client, "the body must be in UTF-8",
 		}},
 		{errTooLarge, answer{
 			"too_large", http.StatusRequestEntityTooLarge, client, "the message is larger than this endpoint takes",

@@ -144,6 +144,7 @@ create table live_attempt (
     absences    integer     not null default 0, -- listings in a row that did not show it
     unique (address, sender, channel)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
+create index live_attempt_unknown on live_attempt (lookup_at) where phase = 'unknown';
 
 -- Every delivery status that Twilio reported, in the order of arrival. Only ever added to.
 create table delivery_event (

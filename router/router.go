@@ -96,7 +96,7 @@ type decided struct {
 // Run works until ctx ends: fetch and decode, decide, and put on the belt run side by side, each in order. It returns nil
 // after an orderly end; what was not acknowledged is delivered again.
 func (r *Router) Run(ctx context.Context) error {
-	groups, done := make(chan []envelope, 1), make(chan decided, 1)
+	groups, done, notes := make(chan []envelope, 1), make(chan decided, 1), make(chan note, notesWaiting)
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error {
 		defer close(groups)
@@ -106,7 +106,8 @@ func (r *Router) Run(ctx context.Context) error {
 		defer close(done)
 		return r.decideAll(ctx, groups, done)
 	})
-	tasks.Go(func() error { return r.finishAll(ctx, done) })
+	tasks.Go(func() error { return r.finishAll(ctx, done, notes) })
+	tasks.Go(func() error { return r.noteAll(ctx, notes) })
 	err := tasks.Wait()
 	for group := range groups {
 		giveBack(group)
@@ -186,9 +187,9 @@ func (r *Router) decideAll(ctx context.Context, groups <-chan []envelope, done c
 
 // finishAll puts messages on the belt and acknowledges their envelopes. What it can't do before ctx ends is done by the
 // redelivery, or by the dispatcher's sweeper.
-func (r *Router) finishAll(ctx context.Context, done <-chan decided) error {
+func (r *Router) finishAll(ctx context.Context, done <-chan decided, notes chan<- note) error {
 	for d := range done {
-		err := r.persist(ctx, d.group, func(ctx context.Context) error { return r.putOnBelt(ctx, d.belt) })
+		err := r.persist(ctx, d.group, func(ctx context.Context) error { return r.putOnBelt(ctx, d.belt, notes) })
 		if err != nil {
 			giveBack(d.group)
 			return err
@@ -213,7 +214,7 @@ func (r *Router) ack(ctx context.Context, delivery *stream.Delivery) {
 	}
 }
 
-func (r *Router) putOnBelt(ctx context.Context, belt []store.BeltRef) error {
+func (r *Router) putOnBelt(ctx context.Context, belt []store.BeltRef, notes chan<- note) error {
 	if len(belt) == 0 {
 		return nil
 	}
@@ -229,7 +230,8 @@ func (r *Router) putOnBelt(ctx context.Context, belt []store.BeltRef) error {
 	if err != nil {
 		return temporary{err}
 	}
-	return r.Ledger.Travelling(ctx, belt, seqs, epoch.UTC().Format(time.RFC3339Nano))
+	send(ctx, notes, note{belt, seqs, epoch.UTC().Format(time.RFC3339Nano), time.Now()})
+	return nil
 }
 
 // decide commits the decisions of a group, and of its parts when the whole fails for a reason that waiting does not cure.

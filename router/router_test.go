@@ -40,7 +40,8 @@ func TestNotificationBecomesAMessageOnTheBelt(t *testing.T) {
 	require.Equal(t, n.RecordID, m.RecordID)
 	require.Equal(t, "001000000000001AAA", m.ContactID)
 	require.Equal(t, []string{m.ID}, w.onBelt())
-	require.Equal(t, 1, w.number(`select count(*) from belt where seq > 0 and epoch <> ''`))
+	require.Eventually(t, func() bool { return w.number(`select count(*) from belt where seq > 0 and epoch <> ''`) == 1 },
+		20*time.Second, 10*time.Millisecond, "its place is noted when it has not been claimed for a while")
 	require.Equal(t, 1, w.decided(notification.Matched))
 	require.Equal(t, 1, w.decided(notification.NoMatch))
 	require.Equal(t, 2, w.number(`select count(*) from decision where rule_set = $1`, w.rules.Load().Version()))

@@ -227,7 +227,7 @@ func (w *world) onBelt() []string {
 		got, err := consumer.Fetch(w.t.Context(), 100)
 		require.NoError(w.t, err)
 		for _, d := range got {
-			ids, w.taken = append(ids, string(d.Data)), d.Seq
+			ids, w.taken = append(ids, d.MessageIDs()...), d.Seq
 			require.NoError(w.t, d.Ack())
 		}
 	}

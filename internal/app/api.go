@@ -31,7 +31,7 @@ func (a *App) mountAPI(g *echo.Group) {
 }
 
 func (a *App) listMessages(c echo.Context) error {
-	if !reached(a.pooled) {
+	if !reached(a.migrated) {
 		return noLedger(c)
 	}
 	limit, err := strconv.Atoi(orDefault(c.QueryParam("limit"), strconv.Itoa(defaultPage)))
@@ -53,7 +53,7 @@ func (a *App) listMessages(c echo.Context) error {
 }
 
 func (a *App) trace(c echo.Context) error {
-	if !reached(a.pooled) {
+	if !reached(a.migrated) {
 		return noLedger(c)
 	}
 	trace, err := a.store.Trace(c.Request().Context(), c.Param("id"))
@@ -75,9 +75,14 @@ func noLedger(c echo.Context) error {
 	return c.JSON(http.StatusServiceUnavailable, problem{"this process has no role that uses the ledger, or is still starting"})
 }
 
+// failed answers for a ledger that did not: 503 when the same request may succeed later.
 func (a *App) failed(c echo.Context, err error) error {
 	a.log.ErrorContext(c.Request().Context(), "a request to the API failed", "path", c.Path(), "error", err)
-	return c.JSON(http.StatusInternalServerError, problem{"the ledger can't be read now"})
+	status := http.StatusInternalServerError
+	if store.Temporary(err) {
+		status = http.StatusServiceUnavailable
+	}
+	return c.JSON(status, problem{"the ledger can't be read now"})
 }
 
 func orDefault(text, fallback string) string {

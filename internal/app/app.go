@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/beckonhq/beckon/dispatcher"
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/embedded"
 	"github.com/beckonhq/beckon/internal/embedded/natsd"
@@ -25,8 +27,11 @@ import (
 	"github.com/beckonhq/beckon/internal/telemetry"
 )
 
-// publicListener is the name of the part that Salesforce and Twilio reach.
-const publicListener = "public listener"
+// publicListener is the name of the part that Salesforce and Twilio reach, privateListener of the one for operators.
+const (
+	publicListener  = "public listener"
+	privateListener = "private listener"
+)
 
 // pingInterval is how often a silent connection to NATS is tried; a dead peer is noticed after two.
 const pingInterval = 10 * time.Second
@@ -51,22 +56,22 @@ type App struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 
-	closers   closers
-	lock      *embedded.DirLock
-	natsd     *natsd.Server
-	postgres  *postgres.Server
-	conn      *nats.Conn
-	stream    *stream.Client
-	store     *store.Store
-	streaming chan struct{} // closed when the streams are open
-	pooled    chan struct{} // closed when there is a pool of database connections
-	migrated  chan struct{} // closed when the schema is there
-	doorOpen  chan struct{} // closed when the public listener listens
-	policies  *policies
-	addresses embedded.Addresses
-	public    *listener
-	admin     *listener
-	probes    *probes
+	closers    closers
+	lock       *embedded.DirLock
+	natsd      *natsd.Server
+	conn       *nats.Conn
+	stream     *stream.Client
+	store      *store.Store
+	streaming  chan struct{} // closed when the streams are open
+	pooled     chan struct{} // closed when there is a pool of database connections
+	migrated   chan struct{} // closed when the schema is there
+	doorOpen   chan struct{} // closed when the public listener listens
+	policies   *policies
+	dispatcher atomic.Pointer[dispatcher.Dispatcher]
+	addresses  embedded.Addresses
+	public     *listener
+	admin      *listener
+	probes     *probes
 
 	work     *errgroup.Group // roles and what serves them
 	cancel   context.CancelFunc
@@ -106,10 +111,10 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 		name string
 		do   func(ctx, running context.Context) error
 	}{
-		{"embedded servers' directory", a.lockDir},
 		{"rules", a.loadRules},
+		{"data directory", a.lockDir},
 		{"NATS", a.startNATS},
-		{"private listener", a.startAdmin},
+		{privateListener, a.startAdmin},
 		{"streams", a.openStreams},
 		{publicListener, a.startPublic},
 		{"Postgres", a.startPostgres},
@@ -307,26 +312,17 @@ func (a *App) startPostgres(ctx, running context.Context) error {
 	}
 	url := a.cfg.Database.URL.Reveal()
 	if url == "" {
-		server, err := postgres.Start(ctx, postgres.Config{
-			Dir: filepath.Join(a.cfg.DataDir, "postgres"), BinDir: a.cfg.PostgresBin, Log: a.log.With("part", "postgres"),
-		})
-		if err != nil {
+		log := a.log.With("part", "postgres")
+		private := &keeper{log: log, config: postgres.Config{
+			Dir: filepath.Join(a.cfg.DataDir, "postgres"), BinDir: a.cfg.PostgresBin, Log: log,
+		}}
+		var err error
+		if url, err = private.start(ctx); err != nil {
 			return err
 		}
-		a.postgres, url = server, server.DSN()
 		a.addresses.DatabaseURL = url
-		a.closers.add("Postgres server", server.Stop)
-		a.work.Go(func() error {
-			select {
-			case <-server.Done():
-				if err := server.Err(); err != nil {
-					return fmt.Errorf("the private Postgres server ended: %w", err)
-				}
-				return nil // Stop ended it
-			case <-running.Done():
-				return nil
-			}
-		})
+		a.closers.add("Postgres server", private.stop)
+		a.work.Go(func() error { return private.keep(running) })
 	}
 	ledger, err := store.Open(ctx, url)
 	if err != nil {

@@ -9,7 +9,7 @@
 //
 // # Lifecycle
 //
-// Start opens, in order: the data directory's lock, the rules, NATS, the private listener, the streams, the public listener,
+// Start opens, in order: the rules, the data directory's lock, NATS, the private listener, the streams, the public listener,
 // Postgres, the roles, the address file. So the door is open while Postgres still starts. Stop closes the public listener
 // and then the others in the reverse order, each step by name and within the shutdown time-out: the public listener stops accepting and finishes requests in progress, the roles finish what is in
 // flight, connections close, then the servers. What did not finish is delivered again at the next start.

@@ -35,25 +35,25 @@ func newEcho() *echo.Echo {
 	return e
 }
 
-// listen opens the address and serves on it beside the other work.
-func listen(ctx context.Context, address string, handler http.Handler, work *errgroup.Group) (*listener, error) {
+// listen opens the address and serves on it beside the other work. The name is for errors.
+func listen(ctx context.Context, name, address string, handler http.Handler, work *errgroup.Group) (*listener, error) {
 	var config net.ListenConfig
 	socket, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	return serve(socket, handler, work), nil
+	return serve(name, socket, handler, work), nil
 }
 
 // serve serves on a socket that listens already; the socket is closed with the listener.
-func serve(socket net.Listener, handler http.Handler, work *errgroup.Group) *listener {
+func serve(name string, socket net.Listener, handler http.Handler, work *errgroup.Group) *listener {
 	l := &listener{Listener: socket, server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 	}}
 	work.Go(func() error {
 		if err := l.server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve on %s: %w", socket.Addr(), err)
+			return fmt.Errorf("the %s ended: serve on %s: %w", name, socket.Addr(), err)
 		}
 		return nil
 	})

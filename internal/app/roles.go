@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"slices"
 	"time"
 
@@ -34,7 +35,7 @@ func (a *App) roles() []role {
 	return []role{
 		{config.RoleIngest, nil, []string{"nats", "door"}},
 		{config.RoleRouter, a.newRouter, []string{"nats", "postgres"}},
-		{config.RoleDispatcher, a.newDispatcher, []string{"nats", "postgres"}},
+		{config.RoleDispatcher, a.newDispatcher, []string{"nats", "postgres", "twilio"}},
 	}
 }
 
@@ -115,13 +116,15 @@ func (a *App) newDispatcher() (runner, error) {
 		a.log.Warn("BECKON_PUBLIC_URL is not set: Twilio is not asked to report deliveries")
 	}
 	sender := a.cfg.Senders[0]
-	return dispatcher.New(dispatcher.Config{
+	stage, err := dispatcher.New(dispatcher.Config{
 		Messages: a.stream.Consumer(stream.Dispatcher), Inbound: a.stream.Consumer(stream.Inbound),
 		Status: a.stream.Consumer(stream.StatusCallbacks), Belt: a.stream, Ledger: a.store, Twilio: client,
 		Sender: dispatcher.Sender(sender), PublicURL: a.cfg.HTTP.PublicURL, SendTimeout: a.cfg.Dispatch.SendTimeout,
 		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Concurrency: a.cfg.Dispatch.Concurrency,
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
+	a.dispatcher.Store(stage)
+	return stage, err
 }
 
 func (a *App) loadRules(ctx, running context.Context) error {
@@ -130,7 +133,7 @@ func (a *App) loadRules(ctx, running context.Context) error {
 	}
 	var err error
 	if a.policies, err = newPolicies(a.cfg.RulesDir, a.cfg.TemplatesDir, a.log.With("part", "rules"), a.registry); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	for _, warning := range a.policies.rules().Warnings() {
 		a.log.WarnContext(ctx, "a rule may not do what it seems to", "where", warning.String())
@@ -163,8 +166,8 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 	e := newEcho()
 	door.Mount(e) //nolint:contextcheck // each request brings its own context
 	if a.opts.Public != nil {
-		a.public = serve(a.opts.Public, e, a.work)
-	} else if a.public, err = listen(ctx, a.cfg.HTTP.Addr, e, a.work); err != nil {
+		a.public = serve(publicListener, a.opts.Public, e, a.work)
+	} else if a.public, err = listen(ctx, publicListener, a.cfg.HTTP.Addr, e, a.work); err != nil {
 		return err
 	}
 	a.closers.add(publicListener, a.public.shutdown)
@@ -181,17 +184,27 @@ func (a *App) startAdmin(ctx, _ context.Context) error {
 	e.GET("/readyz", a.probes.serve)
 	e.GET("/metrics", echo.WrapHandler(telemetry.Handler(a.registry)))
 	a.mountAPI(e.Group("/api/v1"))
+	mountProfiles(e.Group("/debug/pprof"))
 	var err error
-	if a.admin, err = listen(ctx, a.cfg.HTTP.AdminAddr, e, a.work); err != nil {
+	if a.admin, err = listen(ctx, privateListener, a.cfg.HTTP.AdminAddr, e, a.work); err != nil {
 		return err
 	}
-	a.closers.add("private listener", a.admin.shutdown)
+	a.closers.add(privateListener, a.admin.shutdown)
 	return nil
+}
+
+// mountProfiles puts Go's profiles on the private listener: `go tool pprof <private URL>/debug/pprof/profile`.
+func mountProfiles(g *echo.Group) {
+	g.GET("/profile", echo.WrapHandler(http.HandlerFunc(pprof.Profile)))
+	g.GET("/trace", echo.WrapHandler(http.HandlerFunc(pprof.Trace)))
+	for _, name := range []string{"allocs", "block", "goroutine", "heap", "mutex", "threadcreate"} {
+		g.GET("/"+name, echo.WrapHandler(pprof.Handler(name)))
+	}
 }
 
 func (a *App) newProbes() *probes {
 	p := &probes{needs: map[string][]string{}, warnings: a.warnings}
-	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres, "door": a.lookDoor}
+	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres, "twilio": a.lookTwilio, "door": a.lookDoor}
 	used := map[string]bool{}
 	for _, r := range a.roles() {
 		if a.has(r.name) {
@@ -221,6 +234,14 @@ func (a *App) lookDoor(context.Context) error {
 		return errStarting
 	}
 	return nil
+}
+
+func (a *App) lookTwilio(ctx context.Context) error {
+	stage := a.dispatcher.Load()
+	if stage == nil {
+		return errStarting
+	}
+	return stage.Ready(ctx)
 }
 
 func (a *App) lookPostgres(ctx context.Context) error {

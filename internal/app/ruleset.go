@@ -121,6 +121,27 @@ func (p *policies) watch(ctx context.Context, hup <-chan os.Signal) error {
 		return fmt.Errorf("watch the rules: %w", err)
 	}
 	defer func() { _ = watcher.Close() }()
+	p.follow(ctx, watcher) // and what changed since the first reading is not missed
+	var quiet <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			p.follow(ctx, watcher)
+		case <-quiet:
+			quiet = nil
+			p.follow(ctx, watcher)
+		case <-watcher.Events:
+			quiet = time.After(settle)
+		case err := <-watcher.Errors:
+			p.log.WarnContext(ctx, "watching the rules failed, send SIGHUP after a change", "error", err)
+		}
+	}
+}
+
+// follow watches the directories, then reloads. Each time anew: one may have been made, or replaced by another one, since.
+func (p *policies) follow(ctx context.Context, watcher *fsnotify.Watcher) {
 	for _, dir := range []string{p.rulesDir, filepath.Join(p.rulesDir, "wsdl"), p.templatesDir} {
 		if info, err := os.Stat(dir); dir == "" || err != nil || !info.IsDir() {
 			continue
@@ -129,20 +150,5 @@ func (p *policies) watch(ctx context.Context, hup <-chan os.Signal) error {
 			p.log.WarnContext(ctx, "a directory can't be watched, send SIGHUP after a change", "dir", dir, "error", err)
 		}
 	}
-	var quiet <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hup:
-			p.reload(ctx)
-		case <-quiet:
-			quiet = nil
-			p.reload(ctx)
-		case <-watcher.Events:
-			quiet = time.After(settle)
-		case err := <-watcher.Errors:
-			p.log.WarnContext(ctx, "watching the rules failed, send SIGHUP after a change", "error", err)
-		}
-	}
+	p.reload(ctx)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/beckonhq/beckon/internal/app"
 	"github.com/beckonhq/beckon/internal/config"
 )
 
@@ -60,7 +61,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitGood
-	case errors.As(err, &usage), errors.As(err, &malformed), errors.As(err, &missing):
+	case errors.As(err, &usage), errors.As(err, &malformed), errors.As(err, &missing), errors.Is(err, app.ErrSetup):
 		return exitUsage
 	}
 	return exitFailed

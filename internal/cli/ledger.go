@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +25,28 @@ func (r *root) withLedger(ctx context.Context, do func(*store.Store, *config.Con
 	return r.withConfiguredLedger(ctx, cfg, func(ledger *store.Store) error { return do(ledger, cfg) })
 }
 
-// withConfiguredLedger is withLedger for a configuration that is read already.
+// withConfiguredLedger is withLedger for a configuration that is read already. A server that does not answer, or has no schema
+// yet, is an error at once.
 func (r *root) withConfiguredLedger(ctx context.Context, cfg *config.Config, do func(*store.Store) error) error {
+	return r.withAnyLedger(ctx, cfg, func(ledger *store.Store) error {
+		asking, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		schema, err := ledger.Schema(asking)
+		switch {
+		case err != nil:
+			return fmt.Errorf("the database does not answer: %w", err)
+		case schema.Applied < schema.Newest:
+			return errors.New("the database does not have this version's schema yet: run beckon migrate, or start beckon serve")
+		}
+		return do(ledger)
+	})
+}
+
+// answerTimeout is how long a command waits for the first answer of the database.
+const answerTimeout = 5 * time.Second
+
+// withAnyLedger is for a database whatever its schema.
+func (r *root) withAnyLedger(ctx context.Context, cfg *config.Config, do func(*store.Store) error) error {
 	url := cfg.Database.URL.Reveal()
 	if url == "" {
 		addresses, err := embedded.ReadAddresses(cfg.DataDir)
@@ -50,7 +72,11 @@ func (r *root) migrate() *cobra.Command {
 		Example: "  beckon migrate",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.withLedger(cmd.Context(), func(ledger *store.Store, cfg *config.Config) error {
+			cfg, err := r.load()
+			if err != nil {
+				return err
+			}
+			return r.withAnyLedger(cmd.Context(), cfg, func(ledger *store.Store) error {
 				names, err := ledger.Migrate(cmd.Context(), telemetry.NewLogger(io.Discard, cfg.Log.Level, cfg.Log.Format))
 				if err != nil {
 					return err

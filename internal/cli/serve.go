@@ -28,6 +28,9 @@ func (r *root) serve() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(roles) == 0 {
+				return usagef("--roles names no role: the roles are %s", strings.Join(config.Roles(), ", "))
+			}
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)

@@ -11,23 +11,25 @@ import (
 	"github.com/beckonhq/beckon/internal/notification"
 )
 
-// beltCheck is how long a travelling message is left alone before the scheduler looks whether it still travels.
+// beltCheck is how long a message is left alone that is on the belt, or that the router is about to put there, before the
+// scheduler looks whether it travels.
 const beltCheck = 30 * time.Second
 
 // Travelling notes on which stream sequences fresh messages travel. epoch names the stream's life: it changes when the
 // stream is created anew. Messages that were claimed meanwhile are left out, also those that wait or are queued again since.
 func (s *Store) Travelling(ctx context.Context, refs []BeltRef, seqs []uint64, epoch string) error {
 	return s.inTx(ctx, "note the sequences of messages on the belt", func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, travellingSQL, beltIDs(refs), signed(seqs), epoch, beltCheck)
+		_, err := tx.Exec(ctx, travellingSQL, beltIDs(refs), signed(seqs), epoch)
 		return err
 	})
 }
 
-// travellingSQL waits for nobody: a row that is locked is being claimed.
-const travellingSQL = `update belt b set seq = u.seq, epoch = $3, due_at = now() + $4::interval
-	from unnest($1::text[]::uuid[], $2::bigint[]) u (id, seq),
-		(select message_id from belt where message_id = any ($1::text[]::uuid[]) and seq is null for update skip locked) fresh
-	where b.message_id = u.id and fresh.message_id = u.id`
+// travellingSQL waits for nobody: a row that is locked is being claimed. It leaves due_at alone, so that no index changes:
+// whoever puts a row on the belt has set it to the time of the next check.
+const travellingSQL = `with fresh as (
+		select b.message_id, u.seq from unnest($1::text[]::uuid[], $2::bigint[]) u (id, seq)
+		join belt b on b.message_id = u.id where b.seq is null for update of b skip locked)
+	update belt b set seq = fresh.seq, epoch = $3 from fresh where b.message_id = fresh.message_id`
 
 // Sweep finds up to limit queued messages that are due and do not travel: never put on the belt, or on a sequence at or
 // below floor (the consumer is done with it), or on a stream of another epoch. publish puts them on the belt and returns

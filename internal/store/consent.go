@@ -35,14 +35,16 @@ func (s *Store) Consent(ctx context.Context, addresses []address.Address) (map[a
 	for i, a := range addresses {
 		states[a], plain[i] = consent.State{}, string(a)
 	}
-	err := s.inTx(ctx, "read consent", func(tx pgx.Tx) error {
-		var p pipeline
-		queueConsent(&p, plain, func(a string, channel message.Channel, mark consent.Mark) {
-			states[address.Address(a)][channel] = mark
-		})
-		return p.run(ctx, tx)
+	var p pipeline
+	queueConsent(&p, plain, func(a string, channel message.Channel, mark consent.Mark) {
+		states[address.Address(a)][channel] = mark
 	})
-	return states, err
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := s.pool.SendBatch(ctx, &p.batch).Close(); err != nil {
+		return nil, fmt.Errorf("read consent: %w", err)
+	}
+	return states, nil
 }
 
 // AddConsent adds an entry to the ledger, under the lock of its address. An entry about the same address with the same source,

@@ -14,9 +14,6 @@ import (
 	"github.com/beckonhq/beckon/internal/notification"
 )
 
-// beltGrace is how long the router has to put a fresh message on the belt before the scheduler does it.
-const beltGrace = 10 * time.Second
-
 // Envelope is an envelope with its sequence in the stream NOTIFICATIONS.
 type Envelope struct {
 	*notification.Envelope

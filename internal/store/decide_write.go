@@ -177,7 +177,7 @@ func (d *decision) queueMessages(p *pipeline) error {
 		insert into belt (message_id, org, due_at)
 		select id, org, case when not_before > now() then not_before else now() + $18::interval end from made where state = 'queued'`,
 		c.ids, c.orgs, c.notifications, c.records, c.objects, c.contacts, c.rules, c.templates, c.languages, c.purposes,
-		c.channels, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, beltGrace)
+		c.channels, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, beltCheck)
 	return nil
 }
 

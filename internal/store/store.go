@@ -61,6 +61,10 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, prepare)
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
@@ -119,19 +123,19 @@ func passing(err error) bool {
 	})
 }
 
-// begin asks for the isolation level that the locks are made for, whatever the server's default, and for index scans: each
-// of our statements touches a few rows by key. Postgres keeps the plan of a statement that it prepared, and one made while
-// the tables were empty reads them whole, which a busy day later is most of the server's work.
-const begin = `begin isolation level read committed; set local enable_seqscan = off; set local enable_hashjoin = off;
-	set local enable_mergejoin = off`
+// prepare asks each new connection for index scans: each of our statements touches a few rows by key. Postgres keeps the plan
+// of a statement that it prepared, and one made while the tables were empty reads them whole, which a busy day later is most
+// of the server's work.
+const prepare = `set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off`
 
-// inTx runs do in a transaction, again when it lost against another one.
+// inTx runs do in a transaction, again when it lost against another one. It asks for the isolation level that the locks are
+// made for, whatever the server's default.
 func (s *Store) inTx(ctx context.Context, what string, do func(pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var err error
 	for range transactionTries {
-		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, do)
+		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, do)
 		if err == nil {
 			return nil
 		}

@@ -79,6 +79,9 @@ type ReplyTrace struct {
 // Trace finds the way of a notification id, a message id, a SID or a record id. The error is ErrNotFound when nothing has
 // that id.
 func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
+	if long, err := notification.ParseID(id); err == nil {
+		id = string(long) // people copy the 15-character form from Salesforce
+	}
 	var t Trace
 	messageID := ""
 	if uuid.Validate(id) == nil {

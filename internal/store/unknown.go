@@ -66,8 +66,8 @@ func (s *Store) DueLookups(ctx context.Context, limit int, again time.Duration) 
 			select attempt_id from live_attempt where phase = 'unknown' and lookup_at <= now()
 			order by lookup_at limit $1 for update skip locked
 		), kept as (
-			update live_attempt l set lookup_at = now() + $2::interval from due where l.attempt_id = due.attempt_id
-			returning l.*)
+			update live_attempt l set lookup_at = now() + $2::interval
+			where l.attempt_id = any (array(select attempt_id from due)) returning l.*)
 		select a.id::text, m.id::text, a.sender, a.channel, a.address, m.content, a.started_at, k.lease_until, k.absences,
 			m.next_channel
 		from kept k join attempt a on a.id = k.attempt_id join message m on m.id = a.message_id`, limit, again)

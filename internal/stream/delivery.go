@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -55,6 +56,9 @@ func (d *Delivery) Envelope() (Envelope, error) {
 		MsgID: d.Get(nats.MsgIdHdr), Received: received,
 	}, nil
 }
+
+// MessageIDs returns the ids of message rows that a delivery from MESSAGES carries.
+func (d *Delivery) MessageIDs() []string { return strings.Fields(string(d.Data)) }
 
 // Ack says that the message is finished. It does not wait for the server.
 func (d *Delivery) Ack() error { return d.answer("+ACK") }

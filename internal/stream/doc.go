@@ -8,7 +8,7 @@
 //
 //	stream         subjects                       a message is                         atomic batches
 //	NOTIFICATIONS  notifications.<org>            one Salesforce envelope, checked XML yes
-//	MESSAGES       messages.<org>                 the id of one message row            yes
+//	MESSAGES       messages.<org>                 ids of message rows, one a line      yes
 //	CALLBACKS      callbacks.inbound.<sender>     one reply, the raw form body         yes
 //	               callbacks.status.<sender>      one delivery status, the same        yes
 //	DEADLETTERS    deadletters.<stream>.<org>     what could not be processed          no

@@ -18,6 +18,7 @@ const (
 	// largeAbove is the size in bytes from which a message is not grouped: a batch writes each message twice, and what
 	// several large messages cost is writing, not syncing.
 	largeAbove       = 32 << 10
+	idsTogether      = 32 // few enough that dispatchers share a burst
 	maxLargeInFlight = 32 // 8 MiB each at most, as the server buffers only so much of a stream
 )
 
@@ -112,24 +113,36 @@ func (c *Client) storeLarge(ctx context.Context, msg *nats.Msg) error {
 	return nil
 }
 
-// PublishMessages puts the ids of message rows on MESSAGES and returns when all are confirmed: the stream sequence of
-// each, in the same order. On an error some may be stored: a sequence is 0 where it is not known. A repeated id is
-// harmless. Errors as for PublishNotification.
+// PublishMessages puts the ids of message rows on MESSAGES, up to idsTogether of an organisation in one message of the stream,
+// and returns when all are confirmed: the stream sequence that each travels on, in the same order. On an error some may be
+// stored: a sequence is 0 where it is not known. A repeated id is harmless. Errors as for PublishNotification.
 func (c *Client) PublishMessages(ctx context.Context, refs []MessageRef) ([]uint64, error) {
-	if len(refs) == 0 {
-		return nil, nil
-	}
-	msgs := make([]*nats.Msg, len(refs))
+	seqs := make([]uint64, len(refs))
+	var msgs []*nats.Msg
+	carrier := make([]int, len(refs)) // index into msgs of the one that carries the id
+	open := map[notification.OrgID]int{}
 	for i, ref := range refs {
 		if !validToken(string(ref.Org)) {
-			return make([]uint64, len(refs)), fmt.Errorf("%w: its organisation cannot be part of a subject", ErrBadMessage)
+			return seqs, fmt.Errorf("%w: its organisation cannot be part of a subject", ErrBadMessage)
 		}
-		msg := nats.NewMsg(subjectMessages + string(ref.Org))
-		msg.Header.Set(HeaderOrg, string(ref.Org))
-		msg.Data = []byte(ref.ID)
-		msgs[i] = msg
+		at, ok := open[ref.Org]
+		if !ok || len(msgs[at].Data) >= idsTogether*(len(ref.ID)+1) {
+			msg := nats.NewMsg(subjectMessages + string(ref.Org))
+			msg.Header.Set(HeaderOrg, string(ref.Org))
+			at = len(msgs)
+			open[ref.Org], msgs = at, append(msgs, msg)
+		}
+		msgs[at].Data = append(append(msgs[at].Data, ref.ID...), '\n')
+		carrier[i] = at
 	}
-	return c.groups[Messages].publish(ctx, msgs)
+	if len(msgs) == 0 {
+		return nil, nil
+	}
+	stored, err := c.groups[Messages].publish(ctx, msgs)
+	for i, at := range carrier {
+		seqs[i] = stored[at]
+	}
+	return seqs, err
 }
 
 // checkHeader refuses what would break out of a header line.

@@ -46,6 +46,7 @@ func NewMessage(m message.Message) Message {
 		SID: m.SID, ErrorCode: m.ErrorCode, Segments: m.Segments(), Attempts: m.Attempts,
 		NotBefore: m.NotBefore.UTC(), CreatedAt: m.CreatedAt.UTC(), UpdatedAt: m.UpdatedAt.UTC(),
 	}
+	v.Channels = make([]string, 0, len(m.Channels)) // an empty list is no null
 	for _, channel := range m.Channels {
 		v.Channels = append(v.Channels, string(channel))
 	}

@@ -1,0 +1,79 @@
+package router
+
+import (
+	"context"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+const (
+	// noteAfter is how long a message may travel before its sequence is noted. Most are claimed sooner, and need no note.
+	noteAfter     = 2 * time.Second
+	notesWaiting  = 1024
+	notesTogether = 1000 // messages in one transaction
+)
+
+// note says on which sequences messages travel.
+type note struct {
+	refs  []store.BeltRef
+	seqs  []uint64
+	epoch string
+	since time.Time
+}
+
+// noteAll notes the sequences of the messages that have not been claimed after a while, so that the sweeper leaves them
+// alone. A note that is lost costs a second, harmless, place on the belt.
+func (r *Router) noteAll(ctx context.Context, notes <-chan note) error {
+	for {
+		var n note
+		select {
+		case n = <-notes:
+		case <-ctx.Done():
+			return nil
+		}
+		if !pause(ctx, time.Until(n.since.Add(noteAfter))) {
+			return nil
+		}
+		n, next := gather(n, notes)
+		for _, one := range []note{n, next} {
+			if len(one.refs) == 0 {
+				continue
+			}
+			err := r.persist(ctx, nil, func(ctx context.Context) error {
+				return r.Ledger.Travelling(ctx, one.refs, one.seqs, one.epoch)
+			})
+			if err != nil && ctx.Err() == nil {
+				r.Log.WarnContext(ctx, "the places of messages on the belt could not be noted", "messages", len(one.refs), "error", err)
+			}
+		}
+	}
+}
+
+// gather adds to a note those that wait and are nearly as old; the first of another epoch is returned as next.
+func gather(n note, notes <-chan note) (all, next note) {
+	for len(n.refs) < notesTogether {
+		select {
+		case more := <-notes:
+			if more.epoch != n.epoch || more.since.After(n.since.Add(noteAfter)) {
+				return n, more
+			}
+			n.refs, n.seqs = append(n.refs, more.refs...), append(n.seqs, more.seqs...)
+		default:
+			return n, note{}
+		}
+	}
+	return n, note{}
+}
+
+// pause waits unless ctx ends first.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(max(wait, 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
