@@ -10,7 +10,7 @@ import (
 	"github.com/beckonhq/beckon/internal/stream"
 )
 
-const keepAlive = 20 * time.Second
+const keepAlive = 5 * time.Second
 
 // temporary marks a failure of the belt: waiting cures it.
 type temporary struct{ error }

@@ -29,7 +29,7 @@ func (i *Ingest) takeEnvelope(w http.ResponseWriter, r *http.Request) (accepted,
 		return nil, err
 	}
 	defer release()
-	envelope, err := salesforce.Decode(body, i.cfg.Salesforce.Limits)
+	envelope, err := salesforce.Check(body, i.cfg.Salesforce.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -84,9 +84,9 @@ func (i *Ingest) checkEndpoint(r *http.Request) error {
 // checkCharset refuses a declared encoding that is not ours: it goes before the document's own word (RFC 7303, section 3),
 // and reading the bytes otherwise would garble names.
 func checkCharset(contentType string) error {
-	_, params, err := mime.ParseMediaType(contentType)
-	charset := params["charset"]
-	if err != nil || charset == "" || charset == "utf-8" || charset == "utf8" || charset == "us-ascii" {
+	_, params, _ := mime.ParseMediaType(contentType) // one that can't be read declares nothing
+	switch params["charset"] {
+	case "", "utf-8", "utf8", "us-ascii":
 		return nil
 	}
 	return errCharset
@@ -99,7 +99,7 @@ func (i *Ingest) withoutSession(body []byte) ([]byte, error) {
 	if len(document) == len(body) {
 		return body, nil
 	}
-	if _, err := salesforce.Decode(document, i.cfg.Salesforce.Limits); err != nil {
+	if _, err := salesforce.Check(document, i.cfg.Salesforce.Limits); err != nil {
 		return nil, errSession
 	}
 	return document, nil

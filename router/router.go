@@ -21,7 +21,7 @@ import (
 const (
 	defaultBatch = 500 // notifications in one transaction
 	fetchLimit   = 256 // envelopes
-	keepAlive    = 20 * time.Second
+	keepAlive    = 5 * time.Second
 	longestPause = 5 * time.Second
 	firstPause   = 100 * time.Millisecond
 )

@@ -28,9 +28,15 @@ func (k *keeper) start(ctx context.Context) (dsn string, err error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.stopped { // while it started
+		return "", errors.Join(errStopped, server.Stop(context.WithoutCancel(ctx)))
+	}
 	k.server = server
 	return server.DSN(), nil
 }
+
+// errStopped says that the server was started too late to be of use.
+var errStopped = errors.New("beckon stops")
 
 // running is the server of the moment, and whether stop was called.
 func (k *keeper) running() (*postgres.Server, bool) {
@@ -54,16 +60,15 @@ func (k *keeper) keep(ctx context.Context) error {
 		}
 		k.log.ErrorContext(ctx, "the private Postgres server ended by itself, starting it again", "error", server.Err())
 		before := server.DSN()
-		switch dsn, err := k.start(ctx); {
-		case err == nil && dsn != before: // somebody took the socket's directory
+		dsn, err := k.start(ctx)
+		switch {
+		case err != nil:
+			k.log.ErrorContext(ctx, "the private Postgres server does not start, trying again", "error", err)
+		case dsn != before: // somebody took the socket's directory
 			return errors.New("the private Postgres server came back under another address: start beckon again")
-		case err == nil:
+		default:
 			wait = time.Second
 			continue
-		case ctx.Err() != nil:
-			return nil
-		default:
-			k.log.ErrorContext(ctx, "the private Postgres server does not start, trying again", "error", err)
 		}
 		timer := time.NewTimer(wait)
 		select {

@@ -77,7 +77,7 @@ func (r *root) messageTable(cmd *cobra.Command, ledger *store.Store, filter stor
 	if err := errors.Join(err, table.Flush()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(r.streams.Out, "%d messages\n", n)
+	_, err = fmt.Fprintln(r.streams.Out, counted(n, "message"))
 	return err
 }
 

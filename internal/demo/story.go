@@ -49,11 +49,11 @@ func ana() person {
 }
 
 func ben() person {
-	return person{"Ben", "+14155550102", "003000000000002AAA", "en", "Bike fleet for Northwind"}
+	return person{"Ben", "+14155550102", "003000000000002AAA", "en", "Bike fleet"}
 }
 
 func carla() person {
-	return person{"Carla", "+14155550103", "003000000000003AAA", "es-MX", "Panadería La Espiga"}
+	return person{"Carla", "+14155550103", "003000000000003AAA", "es-MX", "Horno de pan"}
 }
 
 func dana() person {

@@ -19,8 +19,23 @@ func Decode(body []byte, limits Limits) (*notification.Envelope, error) {
 	return d.env, nil
 }
 
+// Check reads like Decode and refuses the same, but keeps no fields: the notifications of its envelope have their ids and
+// their records' ids only. It is for the door, which stores a message as it came.
+func Check(body []byte, limits Limits) (*notification.Envelope, error) {
+	if err := checkCharacters(body); err != nil {
+		return nil, err
+	}
+	d := newDecoder(body, limits)
+	d.idsOnly = true
+	if err := d.document(); err != nil {
+		return nil, err
+	}
+	return d.env, nil
+}
+
 type decoder struct {
 	scanner
+	idsOnly bool // values are checked, not kept
 	env     *notification.Envelope
 	values  arena
 	names   nameTable
@@ -221,7 +236,9 @@ func (d *decoder) notification() error {
 	if d.env.Notifications == nil {
 		d.env.Notifications = make([]notification.Notification, 0, expected)
 	}
-	d.current.Fields = d.store.keep(d.fields, expected)
+	if !d.idsOnly {
+		d.current.Fields = d.store.keep(d.fields, expected)
+	}
 	d.env.Notifications = append(d.env.Notifications, d.current)
 	return nil
 }

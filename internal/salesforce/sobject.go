@@ -63,7 +63,15 @@ func (d *decoder) quickField() (bool, error) {
 		return false, nil
 	}
 	d.pos = end + len(tags.end)
-	return true, d.keepField(notification.Field{Name: name, Value: d.values.put(d.src[start:end])}, begin)
+	return true, d.keepField(notification.Field{Name: name, Value: d.value(name, d.src[start:end])}, begin)
+}
+
+// value is the text to keep of a field.
+func (d *decoder) value(name string, text []byte) string {
+	if d.idsOnly && name != "Id" {
+		return ""
+	}
+	return d.values.put(text)
 }
 
 // keepField adds a field that began at a byte, and takes the record's id if it is that.
@@ -132,7 +140,7 @@ func (d *decoder) field() error {
 	if isNil {
 		text = nil
 	}
-	return d.keepField(notification.Field{Name: name, Value: d.values.put(text), Null: isNil}, at)
+	return d.keepField(notification.Field{Name: name, Value: d.value(name, text), Null: isNil}, at)
 }
 
 // fieldToNull reads an element whose text is the name of a field that is null.

@@ -18,7 +18,7 @@ type Options struct {
 	Replicas int
 	// MaxBytes limits a stream; none or 0 creates it without a limit and leaves an existing stream as it is.
 	MaxBytes map[Name]int64
-	// AckWait is the time after which an unacknowledged message is delivered again. Default 60 s.
+	// AckWait is the time after which an unacknowledged message is delivered again. Default 20 s.
 	AckWait time.Duration
 	// MaxAckPending bounds the delivered and unacknowledged messages of each consumer. Default 20,000.
 	MaxAckPending int

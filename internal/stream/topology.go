@@ -80,7 +80,7 @@ const (
 	subjectStatusAny       = "callbacks.status.>"
 	subjectDeadLetters     = "deadletters."
 	duplicateWindow        = 10 * time.Minute
-	defaultAckWait         = 60 * time.Second
+	defaultAckWait         = 20 * time.Second // a killed process's messages wait so long; a repetition is harmless
 	defaultMaxAckPending   = 20_000
 	defaultConfirmTimeout  = 10 * time.Second
 	minimumAdvisedMaxBytes = 8 << 20
