@@ -77,7 +77,7 @@ func (r *root) messageTable(cmd *cobra.Command, ledger *store.Store, filter stor
 	if err := errors.Join(err, table.Flush()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(r.streams.Out, counted(n, "message"))
+	_, err = fmt.Fprintln(r.streams.Out, plural(n, "message"))
 	return err
 }
 

@@ -31,7 +31,7 @@ func traceNotification(b *strings.Builder, n view.Notification) {
 	fmt.Fprintf(b, "notification %s  %s %s\n", n.ID, n.Object, dash(n.RecordID))
 	line(b, n.ReceivedAt, "received from organisation %s", n.Org)
 	if n.Duplicates > 0 {
-		note(b, "sent again %s, not decided again", counted(n.Duplicates, "time"))
+		note(b, "sent again %s, not decided again", plural(n.Duplicates, "time"))
 	}
 	line(b, n.DecidedAt, "decided: %s, by rule set %s", strings.ReplaceAll(n.Outcome, "_", " "), n.RuleSet)
 	var decision struct {
@@ -92,14 +92,6 @@ func facts(sid string, code int, detail string) string {
 		return ""
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
-}
-
-// counted is a number with its noun, in the singular or the plural.
-func counted[N int | int64](n N, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
 }
 
 func line(b *strings.Builder, at time.Time, format string, args ...any) {

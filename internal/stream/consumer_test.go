@@ -176,8 +176,10 @@ func TestSeveralFetchersShareTheWork(t *testing.T) {
 					return
 				}
 				for _, d := range got {
-					if _, twice := seen.LoadOrStore(string(d.Data), true); !twice {
-						finished.Add(1)
+					for _, id := range d.MessageIDs() {
+						if _, twice := seen.LoadOrStore(id, true); !twice {
+							finished.Add(1)
+						}
 					}
 					if err := d.Ack(); err != nil {
 						t.Error(err)

@@ -120,20 +120,22 @@ func (c *Client) PublishMessages(ctx context.Context, refs []MessageRef) ([]uint
 	seqs := make([]uint64, len(refs))
 	var msgs []*nats.Msg
 	carrier := make([]int, len(refs)) // index into msgs of the one that carries the id
-	open := map[notification.OrgID]int{}
+	type carriage struct{ at, ids int }
+	open := map[notification.OrgID]*carriage{}
 	for i, ref := range refs {
 		if !validToken(string(ref.Org)) {
 			return seqs, fmt.Errorf("%w: its organisation cannot be part of a subject", ErrBadMessage)
 		}
-		at, ok := open[ref.Org]
-		if !ok || len(msgs[at].Data) >= idsTogether*(len(ref.ID)+1) {
+		current := open[ref.Org]
+		if current == nil || current.ids == idsTogether {
 			msg := nats.NewMsg(subjectMessages + string(ref.Org))
 			msg.Header.Set(HeaderOrg, string(ref.Org))
-			at = len(msgs)
-			open[ref.Org], msgs = at, append(msgs, msg)
+			current = &carriage{at: len(msgs)}
+			open[ref.Org], msgs = current, append(msgs, msg)
 		}
-		msgs[at].Data = append(append(msgs[at].Data, ref.ID...), '\n')
-		carrier[i] = at
+		current.ids++
+		carrier[i] = current.at
+		msgs[current.at].Data = append(append(msgs[current.at].Data, ref.ID...), '\n')
 	}
 	if len(msgs) == 0 {
 		return nil, nil
