@@ -151,6 +151,26 @@ func TestEveryMetricExistsAndIsDocumented(t *testing.T) {
 	}
 }
 
+func TestEveryAlertExistsAndIsInARunbook(t *testing.T) {
+	t.Parallel()
+	defined := map[string]bool{}
+	for _, found := range regexp.MustCompile(`(?m)- alert: (\w+)$`).FindAllStringSubmatch(read(t, root+"/deploy/prometheus/alerts.yml"), -1) {
+		defined[found[1]] = false
+	}
+	require.NotEmpty(t, defined)
+	for name, text := range files(t, ".md") {
+		for _, found := range regexp.MustCompile("`(Beckon[A-Z][A-Za-z]+)`").FindAllStringSubmatch(text, -1) {
+			_, ok := defined[found[1]]
+			require.Truef(t, ok, "%s mentions the alert %s, which does not exist", name, found[1])
+			defined[found[1]] = true
+		}
+	}
+	speaking := []string{"BeckonDown", "BeckonNothingArrives", "BeckonMessagesFail"} // their own texts say what to do
+	for name, mentioned := range defined {
+		require.Truef(t, mentioned || slices.Contains(speaking, name), "no runbook mentions the alert %s", name)
+	}
+}
+
 func TestEveryCommandExists(t *testing.T) {
 	t.Parallel()
 	commands := subCommands(t)

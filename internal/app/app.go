@@ -247,7 +247,7 @@ func (a *App) natsOptions() []nats.Option {
 }
 
 func (a *App) openStreams(ctx, _ context.Context) error {
-	return a.insist(ctx, "JetStream", func(ctx context.Context) (err error) {
+	err := a.insist(ctx, "JetStream", func(ctx context.Context) (err error) {
 		a.stream, err = stream.Open(ctx, a.conn, stream.Options{
 			Replicas: a.cfg.NATS.Replicas, MaxBytes: a.streamSizes(), ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, Log: a.log.With("part", "stream"),
 		})
@@ -257,6 +257,10 @@ func (a *App) openStreams(ctx, _ context.Context) error {
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return a.registry.Register(newBacklog(a.stream.Pending))
 }
 
 // streamSizes bounds the streams of the embedded server, which share its store, so that a flood of envelopes leaves room

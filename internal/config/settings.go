@@ -54,7 +54,7 @@ func serverSettings() []setting {
 	return []setting{
 		def("http.addr", "BECKON_HTTP_ADDR", ":8080", "The public listener, for Salesforce and Twilio.",
 			func(c *Config) value { return hostPort(&c.HTTP.Addr) }),
-		def("http.admin_addr", "BECKON_ADMIN_ADDR", "127.0.0.1:9090", "The private listener: health, metrics, API, console.",
+		def("http.admin_addr", "BECKON_ADMIN_ADDR", "127.0.0.1:9090", "The private listener: health, metrics, API, profiles.",
 			func(c *Config) value { return hostPort(&c.HTTP.AdminAddr) }),
 		def("http.public_url", "BECKON_PUBLIC_URL", "",
 			"How Salesforce and Twilio reach the public listener; signatures and status callbacks are built from it.",

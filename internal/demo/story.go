@@ -45,7 +45,7 @@ type person struct {
 }
 
 func ana() person {
-	return person{"Ana", "+14155550101", "003000000000001AAA", "en", "Espresso bar for Harbor Coffee"}
+	return person{"Ana", "+14155550101", "003000000000001AAA", "en", "Espresso machine"}
 }
 
 func ben() person {
