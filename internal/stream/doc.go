@@ -29,7 +29,7 @@
 //	Beckon-Stream, Beckon-Seq, Beckon-Subject, Beckon-Reason, Beckon-History, Beckon-Origin-*   DEADLETTERS
 //	Nats-Msg-Id          duplicate key
 //
-// Bodies over 256 KiB are stored zstd-compressed; Delivery.Body gives them back.
+// Bodies over 16 KiB are stored zstd-compressed; Delivery.Body gives them back.
 //
 // # Consumers
 //
