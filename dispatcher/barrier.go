@@ -7,7 +7,7 @@ import (
 )
 
 // barrierPoll is how often the barrier looks whether another dispatcher has worked on the replies; our own work wakes it.
-const barrierPoll = 50 * time.Millisecond
+const barrierPoll = 10 * time.Millisecond
 
 // barrier waits for replies that nobody has worked on yet (whose consent is not committed). It is used by one goroutine.
 type barrier struct {

@@ -127,8 +127,8 @@ func (d *Dispatcher) replyLoop(ctx context.Context) error {
 				giveBack(deliveries[i:]) // all dispatchers wait for them
 				return err
 			}
+			d.inboundN.wake() // after each: while replies keep coming, sending needs the moments between them
 		}
-		d.inboundN.wake()
 	}
 }
 
@@ -155,7 +155,12 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	if reply.Consent != nil { // what it says about consent counts, whatever is wrong with the rest
 		entry := *reply.Consent
 		entry.Org, entry.Note = consent.AnyOrg, ""
-		insist := func(ctx context.Context) error { return d.Ledger.AddConsent(ctx, entry) }
+		insist := func(ctx context.Context) error {
+			if err := d.Ledger.AddConsent(ctx, entry); err != nil {
+				return temporary{fmt.Errorf("the consent of a reply can't be stored, nothing is sent meanwhile: %w", err)}
+			}
+			return nil
+		}
 		if err := d.persist(ctx, held, insist); err != nil {
 			return err
 		}

@@ -31,6 +31,10 @@ func (d *Dispatcher) sendLoop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := d.pause.wait(ctx); err != nil { // rather than with messages in hand
+			d.giveSlots(free)
+			return err
+		}
 		deliveries, err := d.Messages.Fetch(ctx, max(1, free/slotsPerFetch))
 		if err != nil {
 			d.giveSlots(free)
@@ -131,7 +135,9 @@ func (d *Dispatcher) claim(
 		}
 		deadline = time.Now().Add(d.SendTimeout)
 		// A claim that has begun is finished although ctx ends: one that commits unseen would be an attempt that nobody makes.
-		result, err = d.Ledger.Claim(context.WithoutCancel(ctx), store.ClaimRequest{IDs: ids, Sender: d.Sender.Name, Lease: d.lease(), Judge: d.judge})
+		claiming, done := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		defer done()
+		result, err = d.Ledger.Claim(claiming, store.ClaimRequest{IDs: ids, Sender: d.Sender.Name, Lease: d.lease(), Judge: d.judge})
 		return err
 	})
 	return result, deadline, err

@@ -51,7 +51,8 @@ func (d *Dispatcher) reconcile(ctx context.Context, l store.Lookup) error {
 	})
 }
 
-// adopt gives the attempt the SID of the message that was found, and then treats what Twilio says of it like a callback.
+// adopt gives the attempt the SID of the message that was found. What Twilio says of it beyond that it took it counts like a
+// callback, which brings the SID along.
 func (d *Dispatcher) adopt(ctx context.Context, l store.Lookup, found *twilio.Resource) error {
 	d.metrics.lookups.WithLabelValues("found").Inc()
 	state, ok := twilio.StatusToState(found.Status)
@@ -59,12 +60,10 @@ func (d *Dispatcher) adopt(ctx context.Context, l store.Lookup, found *twilio.Re
 		state = message.Accepted
 	}
 	d.Log.InfoContext(ctx, "an unknown attempt was found at Twilio", "attempt", l.AttemptID, "sid", found.SID, "state", state)
-	err := d.record(ctx, store.Outcome{
-		MessageID: l.MessageID, AttemptID: l.AttemptID, State: message.Accepted, SID: found.SID, Detail: "found by look-up",
-		MessageState: message.Accepted,
-	})
-	if err != nil || state == message.Accepted {
-		return err
+	if state == message.Accepted {
+		return d.record(ctx, store.Outcome{
+			MessageID: l.MessageID, AttemptID: l.AttemptID, State: state, SID: found.SID, Detail: "found by look-up", MessageState: state,
+		})
 	}
 	event := store.StatusEvent{
 		SID: found.SID, Status: found.Status, State: state, ErrorCode: found.ErrorCode, MessageID: l.MessageID, AttemptID: l.AttemptID,

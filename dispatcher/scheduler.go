@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,7 @@ import (
 
 const (
 	sweepLimit   = 500
+	sweepRounds  = 20 // in one tick, so that the other work of a tick gets its turn
 	lookupLimit  = 20
 	trimInterval = time.Minute
 )
@@ -22,12 +24,13 @@ const (
 func (d *Dispatcher) schedule(ctx context.Context) error {
 	var trimmed time.Time
 	return d.everyTick(ctx, "the scheduler", func(ctx context.Context) error {
-		if err := d.tick(ctx); err != nil || time.Since(trimmed) < trimInterval {
+		err := d.tick(ctx)
+		if time.Since(trimmed) < trimInterval {
 			return err
 		}
-		trimmed = time.Now()
-		_, err := d.Belt.Trim(ctx, d.Retention)
-		return err
+		trimmed = time.Now() // also when the tick failed: a full stream fails it, and trimming is the cure
+		_, trimErr := d.Belt.Trim(ctx, d.Retention)
+		return errors.Join(err, trimErr)
 	})
 }
 
@@ -104,12 +107,13 @@ func (d *Dispatcher) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
+	for range sweepRounds {
 		n, err := d.Ledger.Sweep(ctx, floor, epoch.UTC().Format(time.RFC3339Nano), sweepLimit, d.putOnBelt)
 		if err != nil || n < sweepLimit {
 			return err
 		}
 	}
+	return nil
 }
 
 func (d *Dispatcher) putOnBelt(ctx context.Context, rows []store.BeltRef) ([]uint64, error) {

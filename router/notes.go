@@ -25,45 +25,43 @@ type note struct {
 // noteAll notes the sequences of the messages that have not been claimed after a while, so that the sweeper leaves them
 // alone. A note that is lost costs a second, harmless, place on the belt.
 func (r *Router) noteAll(ctx context.Context, notes <-chan note) error {
+	var next *note
 	for {
-		var n note
-		select {
-		case n = <-notes:
-		case <-ctx.Done():
-			return nil
+		n := next
+		if n == nil {
+			select {
+			case one := <-notes:
+				n = &one
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		if !pause(ctx, time.Until(n.since.Add(noteAfter))) {
 			return nil
 		}
-		n, next := gather(n, notes)
-		for _, one := range []note{n, next} {
-			if len(one.refs) == 0 {
-				continue
-			}
-			err := r.persist(ctx, nil, func(ctx context.Context) error {
-				return r.Ledger.Travelling(ctx, one.refs, one.seqs, one.epoch)
-			})
-			if err != nil && ctx.Err() == nil {
-				r.Log.WarnContext(ctx, "the places of messages on the belt could not be noted", "messages", len(one.refs), "error", err)
-			}
+		next = n.gather(notes)
+		err := r.persist(ctx, nil, func(ctx context.Context) error { return r.Ledger.Travelling(ctx, n.refs, n.seqs, n.epoch) })
+		if err != nil && ctx.Err() == nil {
+			r.Log.WarnContext(ctx, "the places of messages on the belt could not be noted", "messages", len(n.refs), "error", err)
 		}
 	}
 }
 
-// gather adds to a note those that wait and are nearly as old; the first of another epoch is returned as next.
-func gather(n note, notes <-chan note) (all, next note) {
+// gather adds the notes that wait and are old enough. It returns the first one that is not, or of another epoch; nil when
+// none is left.
+func (n *note) gather(notes <-chan note) *note {
 	for len(n.refs) < notesTogether {
 		select {
 		case more := <-notes:
-			if more.epoch != n.epoch || more.since.After(n.since.Add(noteAfter)) {
-				return n, more
+			if more.epoch != n.epoch || time.Since(more.since) < noteAfter {
+				return &more
 			}
 			n.refs, n.seqs = append(n.refs, more.refs...), append(n.seqs, more.seqs...)
 		default:
-			return n, note{}
+			return nil
 		}
 	}
-	return n, note{}
+	return nil
 }
 
 // pause waits unless ctx ends first.

@@ -316,17 +316,16 @@ func (a *App) startPostgres(ctx, running context.Context) error {
 	}
 	url := a.cfg.Database.URL.Reveal()
 	if url == "" {
-		log := a.log.With("part", "postgres")
-		private := &keeper{log: log, config: postgres.Config{
-			Dir: filepath.Join(a.cfg.DataDir, "postgres"), BinDir: a.cfg.PostgresBin, Log: log,
-		}}
+		private := newKeeper(postgres.Config{
+			Dir: filepath.Join(a.cfg.DataDir, "postgres"), BinDir: a.cfg.PostgresBin, Log: a.log.With("part", "postgres"),
+		})
 		var err error
 		if url, err = private.start(ctx); err != nil {
 			return err
 		}
 		a.addresses.DatabaseURL = url
 		a.closers.add("Postgres server", private.stop)
-		a.work.Go(func() error { return private.keep(running) })
+		a.work.Go(func() error { return private.keep() })
 	}
 	ledger, err := store.Open(ctx, url)
 	if err != nil {
@@ -334,7 +333,16 @@ func (a *App) startPostgres(ctx, running context.Context) error {
 	}
 	a.store = ledger
 	close(a.pooled)
-	a.closers.add("database connections", func(context.Context) error { ledger.Close(); return nil })
+	a.closers.add("database connections", func(ctx context.Context) error {
+		closed := make(chan struct{})
+		go func() { defer close(closed); ledger.Close() }()
+		select {
+		case <-closed:
+			return nil
+		case <-ctx.Done(): // a server that does not answer holds them
+			return ctx.Err()
+		}
+	})
 	return nil
 }
 

@@ -5,88 +5,97 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/embedded/postgres"
 )
 
-// keeper runs the private Postgres server and starts it again when it ends by itself: the door goes on meanwhile.
-type keeper struct {
-	config postgres.Config
-	log    *slog.Logger
+// A server that ended by itself is started again after a wait, which doubles while it does not stay up.
+const (
+	firstRestart   = 100 * time.Millisecond
+	longestRestart = 30 * time.Second
+	steadyUptime   = time.Minute
+)
 
-	mu      sync.Mutex
-	server  *postgres.Server
-	stopped bool
+// keeper runs the private Postgres server and starts it again when it ends by itself: the door goes on meanwhile. start, then
+// keep in a goroutine of its own, then stop.
+type keeper struct {
+	config  postgres.Config
+	log     *slog.Logger
+	server  *postgres.Server // keep's while it runs
+	cancel  context.CancelFunc
+	keeping context.Context //nolint:containedctx // ends with stop; keep and what it starts hang on it
+	kept    chan struct{}   // closed when keep has returned
+}
+
+func newKeeper(config postgres.Config) *keeper {
+	k := &keeper{config: config, log: config.Log, kept: make(chan struct{})}
+	k.keeping, k.cancel = context.WithCancel(context.Background())
+	return k
 }
 
 func (k *keeper) start(ctx context.Context) (dsn string, err error) {
-	server, err := postgres.Start(ctx, k.config)
-	if err != nil {
+	if k.server, err = postgres.Start(ctx, k.config); err != nil {
 		return "", err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.stopped { // while it started
-		return "", errors.Join(errStopped, server.Stop(context.WithoutCancel(ctx)))
-	}
-	k.server = server
-	return server.DSN(), nil
+	return k.server.DSN(), nil
 }
 
-// errStopped says that the server was started too late to be of use.
-var errStopped = errors.New("beckon stops")
-
-// running is the server of the moment, and whether stop was called.
-func (k *keeper) running() (*postgres.Server, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.server, k.stopped
-}
-
-// keep starts the server again whenever it has ended by itself, until ctx or stop ends it.
-func (k *keeper) keep(ctx context.Context) error {
-	const longest = 30 * time.Second
-	for wait := time.Second; ; {
-		server, _ := k.running()
+// keep starts the server again whenever it has ended by itself, until stop.
+func (k *keeper) keep() error {
+	defer close(k.kept)
+	dsn, wait := k.server.DSN(), firstRestart
+	for {
+		began := time.Now()
 		select {
-		case <-server.Done():
-		case <-ctx.Done():
+		case <-k.server.Done():
+		case <-k.keeping.Done():
 			return nil
 		}
-		if _, stopped := k.running(); stopped {
-			return nil
+		k.log.ErrorContext(k.keeping, "the private Postgres server ended by itself, starting it again", "error", k.server.Err())
+		if time.Since(began) > steadyUptime {
+			wait = firstRestart
 		}
-		k.log.ErrorContext(ctx, "the private Postgres server ended by itself, starting it again", "error", server.Err())
-		before := server.DSN()
-		dsn, err := k.start(ctx)
-		switch {
-		case err != nil:
-			k.log.ErrorContext(ctx, "the private Postgres server does not start, trying again", "error", err)
-		case dsn != before: // somebody took the socket's directory
+		if err := k.restart(wait); err != nil || k.keeping.Err() != nil {
+			return err
+		}
+		if k.server.DSN() != dsn { // somebody took the socket's directory
 			return errors.New("the private Postgres server came back under another address: start beckon again")
-		default:
-			wait = time.Second
-			continue
 		}
+		wait = min(2*wait, longestRestart)
+	}
+}
+
+// restart tries until a server runs or stop ends it.
+func (k *keeper) restart(wait time.Duration) error {
+	for ; ; wait = min(2*wait, longestRestart) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-ctx.Done():
+		case <-k.keeping.Done():
 			timer.Stop()
 			return nil
 		}
-		wait = min(2*wait, longest)
+		server, err := postgres.Start(k.keeping, k.config)
+		if err == nil {
+			k.server = server
+			return nil
+		}
+		if k.keeping.Err() == nil {
+			k.log.ErrorContext(k.keeping, "the private Postgres server does not start, trying again", "error", err)
+		}
 	}
 }
 
+// stop ends keep, a start in progress too, and then the server.
 func (k *keeper) stop(ctx context.Context) error {
-	k.mu.Lock()
-	k.stopped = true
-	server := k.server
-	k.mu.Unlock()
-	if err := server.Stop(ctx); err != nil {
+	k.cancel()
+	select {
+	case <-k.kept:
+	case <-ctx.Done():
+		return fmt.Errorf("stop the private Postgres: %w", ctx.Err())
+	}
+	if err := k.server.Stop(ctx); err != nil {
 		return fmt.Errorf("stop the private Postgres: %w", err)
 	}
 	return nil
