@@ -12,7 +12,7 @@ func TestNearest(t *testing.T) {
 	t.Parallel()
 	names := []string{"template", "to", "when", "BECKON_DATA_DIR", "StageName"}
 	for got, want := range map[string]string{
-		"templat": "template", "wehn": "when", "BECKON_DATADIR": "BECKON_DATA_DIR", "stagename": "StageName",
+		"templatte": "template", "whem": "when", "BECKON_DATADIR": "BECKON_DATA_DIR", "stagename": "StageName",
 		"too": "to", "colour": "", "": "",
 	} {
 		require.Equal(t, want, suggest.Nearest(got, names), got)
