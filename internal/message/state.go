@@ -27,7 +27,8 @@ func States() []State {
 	return []State{Queued, Sending, Unknown, Accepted, Sent, Delivered, Read, Undelivered, Failed, Suppressed, Expired}
 }
 
-// rank orders the states of an attempt that exists at Twilio; a state moves to a higher rank only.
+// rank orders the states of an attempt: one moves to a higher rank only. Queued, Suppressed and Expired are a message's and
+// have a rank for completeness. The database has the same order (state_rank), and a test compares the two.
 //
 // Source: Twilio "Outbound message status in status callbacks": callbacks may arrive in any order.
 func (s State) rank() int {

@@ -11,8 +11,8 @@ import (
 
 // Trim removes from each named stream what is older than its retention, counted from when it was stored, and finished
 // by every consumer of the stream. A stream that is nearly full (three quarters of its MaxBytes) also loses the older half of
-// what is finished, however young: history is worth less than an open door. It returns how many messages each stream lost. A stream whose own consumer is
-// missing is left alone: the consumer will be created again and start from the beginning.
+// what is finished, however young: history is worth less than an open door. It returns how many messages each stream lost.
+// A stream whose own consumer is missing is left alone: the consumer will be created again and start from the beginning.
 func (c *Client) Trim(ctx context.Context, retention map[Name]time.Duration) (map[Name]uint64, error) {
 	removed := make(map[Name]uint64)
 	var failed []error
