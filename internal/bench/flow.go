@@ -202,6 +202,8 @@ func (b *bench) flowLoop(ctx context.Context, w *world, per int) error {
 	if per > 1 {
 		connections = 4
 	}
+	profiled := b.profile(ctx, w.child, fmt.Sprintf("flow-%d", per))
+	used := cpuOf(w.child)
 	result, err := load(ctx, w.child, salesforcesim.LoadConfig{
 		Count: flowLoad / per, Connections: connections, PerEnvelope: per,
 		Record: func(i int) salesforcesim.Record { return deal(first + i) },
@@ -214,9 +216,12 @@ func (b *bench) flowLoop(ctx context.Context, w *world, per int) error {
 		return fmt.Errorf("%d of %d messages came: %w: %s", w.sim.Count("")-before, flowLoad, err, w.child.tail())
 	}
 	elapsed := time.Since(began)
+	used = cpuOf(w.child).minus(used)
+	profiled()
 	rate := flowLoad / elapsed.Seconds()
 	value := fmt.Sprintf("%.0f messages/s", rate)
-	compared := fmt.Sprintf("%d messages in %.1f s, the door took %.1f s of it", flowLoad, elapsed.Seconds(), result.Elapsed.Seconds())
+	compared := fmt.Sprintf("%d messages in %.1f s, the door took %.1f s of it; %s", flowLoad, elapsed.Seconds(),
+		result.Elapsed.Seconds(), used.each(flowLoad))
 	b.table.reach(fmt.Sprintf("end to end, as fast as it goes, envelopes of %d, %s", per, w.with), value, compared, "3000/s", rate >= 3000)
 	return nil
 }

@@ -32,14 +32,13 @@ func (s *Store) Messages(ctx context.Context, filter MessageFilter, each func(me
 	if filter.ID != "" && uuid.Validate(filter.ID) != nil {
 		return nil // no message has such an id
 	}
-	rows, err := s.pool.Query(ctx, `select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule, m.template,
-			m.language, m.purpose, m.channels, m.recipient, m.content, m.state, m.reason, m.detail, m.error_code, m.channel,
+	where, args := filter.where()
+	args = append(args, limit)
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
+			m.template, m.language, m.purpose, m.channels, m.recipient, m.content, m.state, m.reason, m.detail, m.error_code, m.channel,
 			coalesce(a.sid, ''), m.attempts, m.not_before, m.created_at, m.updated_at
 		from message m left join attempt a on a.id = m.attempt_id
-		where ($1 = '' or m.state = $1) and ($2 = '' or m.recipient = $2) and ($3 = '' or m.id = nullif($3, '')::uuid)
-			and ($4 = '' or m.notification_id = $4) and ($5 = '' or m.record_id = $5)
-		order by m.id limit $6`,
-		string(filter.State), string(filter.To), filter.ID, filter.NotificationID, filter.RecordID, limit)
+		where %s order by m.id limit $%d`, where, len(args)), args...)
 	if err != nil {
 		return fmt.Errorf("list messages: %w", err)
 	}
@@ -57,6 +56,24 @@ func (s *Store) Messages(ctx context.Context, filter MessageFilter, each func(me
 		return fmt.Errorf("list messages: %w", err)
 	}
 	return nil
+}
+
+// where has a condition for each value that is set, so that the plan of a listing by one of them uses its index.
+func (f MessageFilter) where() (conditions string, args []any) {
+	conditions = "true"
+	for _, c := range []struct{ column, value string }{
+		{"m.state = $%d", string(f.State)},
+		{"m.recipient = $%d", string(f.To)},
+		{"m.id = $%d::uuid", f.ID},
+		{"m.notification_id = $%d", f.NotificationID},
+		{"m.record_id = $%d", f.RecordID},
+	} {
+		if c.value != "" {
+			args = append(args, c.value)
+			conditions += " and " + fmt.Sprintf(c.column, len(args))
+		}
+	}
+	return conditions, args
 }
 
 func scanMessage(row pgx.Row) (message.Message, error) {
