@@ -45,6 +45,16 @@ fuzz: setup ## Run every fuzz target for FUZZTIME each (default 10s)
 bench: setup build ## Measure speed against limits and peers in one run; prints a table for docs/benchmarks.md
 	@tools/bench.sh
 
+.PHONY: flood
+flood: setup ## Measure 50,000 notifications that wait while Twilio is away (two minutes)
+	go run ./internal/bench flood
+
+SOAK_FOR ?= 1h
+.PHONY: soak
+soak: setup ## Keep a steady load for SOAK_FOR (default 1h) and draw the memory into bin/soak.png
+	mkdir -p bin && go run ./internal/bench -soak $(SOAK_FOR) -profiles bin soak
+	cd tools/plot && go run . ../../bin/soak.csv ../../bin/soak.png
+
 .PHONY: cover
 cover: setup ## Show the coverage of each package
 	go test -coverprofile=bin/cover.out ./... && go tool cover -func=bin/cover.out | tail -n 1

@@ -86,17 +86,16 @@ func childrenOf(pid int) []int {
 	return pids
 }
 
-// profile saves profiles of the child while a part runs, when the variable BENCH_PROFILES names a directory. The function
-// returned waits until they are written.
+// profile saves a profile of the child while a part runs, when there is a directory for it. The function returned waits until it
+// is written.
 func (b *bench) profile(ctx context.Context, c *child, name string) func() {
-	dir := os.Getenv("BENCH_PROFILES")
-	if dir == "" {
+	if b.profiles == "" {
 		return func() {}
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := save(ctx, c.admin+"/debug/pprof/profile?seconds=2", filepath.Join(dir, name+".pprof")); err != nil {
+		if err := save(ctx, c.admin+"/debug/pprof/profile?seconds=2", filepath.Join(b.profiles, name+".pprof")); err != nil {
 			b.say("no profile of " + name + ": " + err.Error())
 		}
 	}()

@@ -17,12 +17,14 @@ import (
 // bench is one run.
 type bench struct {
 	progress io.Writer
+	soakFor  time.Duration
+	profiles string // directory, empty for none
 	dir      string // everything temporary
 	binary   string
 	table    table
 }
 
-func run(ctx context.Context, only []string, out, progress io.Writer) (err error) {
+func (b *bench) run(ctx context.Context, only []string, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "beckon-bench-")
 	if err != nil {
 		return err
@@ -31,24 +33,27 @@ func run(ctx context.Context, only []string, out, progress io.Writer) (err error
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres runs as another account when we are root
 		return err
 	}
-	b := &bench{progress: progress, dir: dir, binary: filepath.Join(dir, "beckon")}
+	b.dir, b.binary = dir, filepath.Join(dir, "beckon")
 	began, before := time.Now(), loadAverage()
 	b.say("building")
 	if text, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/beckon").CombinedOutput(); err != nil { //nolint:gosec // our own program
 		return fmt.Errorf("build: %w: %s", err, text)
 	}
 	for _, part := range []struct {
-		name string
-		do   func(context.Context) error
+		name  string
+		do    func(context.Context) error
+		asked bool // only when it is named
 	}{
-		{"decode", b.decode},
-		{"acknowledge-large", b.acknowledgeLarge},
-		{"acknowledge-single", b.acknowledgeSingle},
-		{"accept-latency", b.acceptLatency},
-		{"end-to-end", b.endToEnd},
-		{"end-to-end-with-callbacks", b.endToEndWithCallbacks},
+		{"decode", b.decode, false},
+		{"acknowledge-large", b.acknowledgeLarge, false},
+		{"acknowledge-single", b.acknowledgeSingle, false},
+		{"accept-latency", b.acceptLatency, false},
+		{"end-to-end", b.endToEnd, false},
+		{"end-to-end-with-callbacks", b.endToEndWithCallbacks, false},
+		{"flood", b.flood, true},
+		{"soak", b.soak, true},
 	} {
-		if len(only) > 0 && !slices.Contains(only, part.name) {
+		if named := slices.Contains(only, part.name); !named && (part.asked || len(only) > 0) {
 			continue
 		}
 		b.say(part.name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -60,8 +61,8 @@ func (s *Store) Messages(ctx context.Context, filter MessageFilter, each func(me
 
 // where has a condition for each value that is set, so that the plan of a listing by one of them uses its index.
 func (f MessageFilter) where() (conditions string, args []any) {
-	conditions = "true"
-	for _, c := range []struct{ column, value string }{
+	var all []string
+	for _, c := range []struct{ condition, value string }{
 		{"m.state = $%d", string(f.State)},
 		{"m.recipient = $%d", string(f.To)},
 		{"m.id = $%d::uuid", f.ID},
@@ -70,10 +71,13 @@ func (f MessageFilter) where() (conditions string, args []any) {
 	} {
 		if c.value != "" {
 			args = append(args, c.value)
-			conditions += " and " + fmt.Sprintf(c.column, len(args))
+			all = append(all, fmt.Sprintf(c.condition, len(args)))
 		}
 	}
-	return conditions, args
+	if len(all) == 0 {
+		return "true", nil
+	}
+	return strings.Join(all, " and "), args
 }
 
 func scanMessage(row pgx.Row) (message.Message, error) {
