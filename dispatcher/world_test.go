@@ -147,6 +147,12 @@ func (w *world) lane(sender Sender, sim *twiliosimtest.Server) Lane {
 // run starts a dispatcher; the function returned stops it in an orderly way, as the end of the test does.
 func (w *world) run(config Config) (stop func()) {
 	w.t.Helper()
+	_, stop = w.begin(config)
+	return stop
+}
+
+func (w *world) begin(config Config) (d *Dispatcher, stop func()) {
+	w.t.Helper()
 	d, err := New(config)
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -162,7 +168,7 @@ func (w *world) run(config Config) (stop func()) {
 		}
 	})
 	w.t.Cleanup(stop)
-	return stop
+	return d, stop
 }
 
 func (w *world) start() { w.run(w.config()) }
