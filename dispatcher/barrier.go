@@ -65,6 +65,15 @@ func (b *barrier) wait(ctx context.Context) (stale bool, err error) {
 // notifier wakes one waiter; wakings while nobody waits are folded into one.
 type notifier chan struct{}
 
+// notifiers wake one waiter each.
+type notifiers []notifier
+
+func (all notifiers) wake() {
+	for _, n := range all {
+		n.wake()
+	}
+}
+
 func newNotifier() notifier { return make(notifier, 1) }
 
 func (n notifier) wake() {

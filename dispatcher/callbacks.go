@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,7 @@ func (d *Dispatcher) statusEvent(delivery *stream.Delivery) (store.StatusEvent, 
 		MessageID: validUUID(query.Get("message")), AttemptID: validUUID(query.Get("attempt")), Received: received,
 	}
 	d.react(&event)
+	d.learnStatus(senderOf(delivery), event, status.Channel)
 	return event, nil
 }
 
@@ -180,7 +182,7 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 		return store.Reply{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	reply := store.Reply{
-		SID: in.MessageSID, Sender: d.Sender.Name, Channel: in.Channel, From: in.From, Body: in.Body, Button: in.ButtonPayload,
+		SID: in.MessageSID, Sender: senderOf(delivery), Channel: in.Channel, From: in.From, Body: in.Body, Button: in.ButtonPayload,
 		RepliedSID: in.OriginalRepliedMessageSID, Received: received, Seq: delivery.Seq,
 	}
 	for _, media := range in.Media {
@@ -203,6 +205,11 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	case consent.Help, consent.None:
 	}
 	return reply, nil
+}
+
+// senderOf is the sender that a callback is about.
+func senderOf(delivery *stream.Delivery) string {
+	return cmp.Or(delivery.Get(stream.HeaderSender), message.DefaultSender)
 }
 
 // readCallback returns the form of a callback and when the door received it.

@@ -24,34 +24,38 @@ const (
 	afterClaim    = 3 * time.Second // the same; then the claim is given back
 )
 
-// sendLoop claims messages with free slots only and starts their calls.
-func (d *Dispatcher) sendLoop(ctx context.Context) error {
+// sendLoop claims messages with free slots only and starts their calls. While the breaker is open it takes nothing.
+func (l *lane) sendLoop(ctx context.Context) error {
 	for {
-		free, err := d.takeSlots(ctx, 1)
+		if err := l.breaker.ready(ctx); err != nil {
+			return err
+		}
+		free, err := l.takeSlots(ctx, 1)
 		if err != nil {
 			return err
 		}
-		if err := d.pause.wait(ctx); err != nil { // rather than with messages in hand
-			d.giveSlots(free)
-			return err
-		}
-		deliveries, err := d.Messages.Fetch(ctx, max(1, free/slotsPerFetch))
+		deliveries, err := l.Messages.Fetch(ctx, l.fetchLimit(free))
 		if err != nil {
-			d.giveSlots(free)
+			l.giveSlots(free)
 			return err
 		}
-		if err := d.dispatch(ctx, deliveries, free); err != nil {
+		err = l.dispatch(ctx, deliveries, free)
+		switch {
+		case errors.Is(err, errShut): // another dispatcher may find Twilio well
+			giveBack(deliveries)
+		case err != nil:
 			giveBack(deliveries)
 			return err
+		default:
+			l.ack(ctx, deliveries)
 		}
-		d.ack(ctx, deliveries)
 	}
 }
 
 // takeSlots waits for a free slot, a little longer for enough of them, and takes all that are free.
-func (d *Dispatcher) takeSlots(ctx context.Context, enough int) (int, error) {
+func (l *lane) takeSlots(ctx context.Context, enough int) (int, error) {
 	select {
-	case d.slots <- struct{}{}:
+	case l.slots <- struct{}{}:
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
@@ -60,84 +64,104 @@ func (d *Dispatcher) takeSlots(ctx context.Context, enough int) (int, error) {
 	defer late.Stop()
 	for n < enough {
 		select {
-		case d.slots <- struct{}{}:
+		case l.slots <- struct{}{}:
 			n++
 		case <-late.C:
 			enough = 0
 		case <-ctx.Done():
-			d.giveSlots(n)
+			l.giveSlots(n)
 			return 0, ctx.Err()
 		}
 	}
 	for ; ; n++ {
 		select {
-		case d.slots <- struct{}{}:
+		case l.slots <- struct{}{}:
 		default:
 			return n, nil
 		}
 	}
 }
 
-func (d *Dispatcher) giveSlots(n int) {
+func (l *lane) giveSlots(n int) {
 	for range n {
-		<-d.slots
+		<-l.slots
 	}
 }
 
-// dispatch claims the messages that the deliveries name and starts a call for each one claimed, as slots come free; free is
-// how many the caller has taken. After it the ledger has the attempts, and the deliveries are not needed any more.
-func (d *Dispatcher) dispatch(ctx context.Context, deliveries []*stream.Delivery, free int) error {
-	ids, err := d.readable(ctx, deliveries)
+// dispatch claims the messages that the deliveries name and starts a call for each one claimed, as slots come free and the
+// sender's rate allows; free is how many slots the caller has taken. After it the ledger has the attempts, and the deliveries
+// are not needed any more.
+func (l *lane) dispatch(ctx context.Context, deliveries []*stream.Delivery, free int) error {
+	defer keep(deliveries)()
+	ids, err := l.readable(ctx, deliveries)
 	for err == nil && len(ids) > 0 {
-		var started int
+		var b begun
 		some := ids[:min(free, len(ids))]
-		started, err = d.start(ctx, deliveries, some)
-		d.giveSlots(free - started)
-		if free, ids = 0, ids[len(some):]; err == nil && len(ids) > 0 {
-			free, err = d.takeSlots(ctx, min(len(ids), cap(d.slots)/2))
+		b, err = l.start(ctx, deliveries, some)
+		l.giveSlots(free - b.calls)
+		free, ids = 0, slices.Concat(b.rest, ids[len(some):])
+		if err == nil && b.wait > 0 {
+			err = sleep(ctx, max(b.wait, leastHeld))
+		}
+		if err == nil && len(ids) > 0 {
+			free, err = l.takeSlots(ctx, min(len(ids), cap(l.slots)/2))
 		}
 	}
-	d.giveSlots(free)
+	l.giveSlots(free)
 	return err
 }
 
-// start claims messages and starts the calls of those claimed. It returns how many calls were started.
-func (d *Dispatcher) start(ctx context.Context, deliveries []*stream.Delivery, ids []string) (int, error) {
-	if err := d.pause.wait(ctx); err != nil { // one may have begun while we waited for messages or slots
-		return 0, err
+// begun says what became of messages that were to be claimed.
+type begun struct {
+	calls int
+	rest  []string      // not claimed yet
+	wait  time.Duration // before the rest may be claimed
+}
+
+// start claims messages, as many as the breaker admits, and starts the calls of those claimed.
+func (l *lane) start(ctx context.Context, deliveries []*stream.Delivery, ids []string) (begun, error) {
+	admitted, err := l.breaker.admit(ctx, len(ids))
+	if err != nil {
+		return begun{}, err
 	}
-	result, deadline, err := d.claim(ctx, deliveries, ids)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return 0, err
-	default:
-		return d.startParts(ctx, deliveries, ids, err)
+	some, rest := ids[:admitted.calls], ids[admitted.calls:]
+	result, deadline, err := l.claim(ctx, deliveries, some)
+	if err != nil {
+		l.breaker.release(admitted, admitted.calls)
+		if ctx.Err() != nil {
+			return begun{}, err
+		}
+		b, err := l.startParts(ctx, deliveries, some, err)
+		b.rest = slices.Concat(b.rest, rest)
+		return b, err
 	}
-	d.metrics.claimed(result)
-	allowed := d.recheck(ctx, result.Claimed)
+	l.metrics.claimed(result)
+	allowed := l.recheck(ctx, result.Claimed)
+	l.breaker.release(admitted, admitted.calls-len(allowed))
 	for _, claimed := range allowed {
 		go func() {
-			defer d.giveSlots(1)
-			d.send(context.WithoutCancel(ctx), claimed, deadline)
+			defer l.giveSlots(1)
+			l.send(context.WithoutCancel(ctx), claimed, deadline, admitted)
 		}()
 	}
-	return len(allowed), nil
+	return begun{calls: len(allowed), rest: slices.Concat(result.Held, rest), wait: result.HeldFor}, nil
 }
 
 // claim waits for replies to be worked on and claims; the deadline of the calls counts from before the claim.
-func (d *Dispatcher) claim(
+func (l *lane) claim(
 	ctx context.Context, deliveries []*stream.Delivery, ids []string,
 ) (result *store.ClaimResult, deadline time.Time, err error) {
-	err = d.persist(ctx, deliveries, func(ctx context.Context) error {
-		if err := d.barrier.caughtUp(ctx, beforeClaim); err != nil {
+	err = l.persist(ctx, deliveries, func(ctx context.Context) error {
+		if err := l.barrier.caughtUp(ctx, beforeClaim); err != nil {
 			return temporary{err}
 		}
-		deadline = time.Now().Add(d.SendTimeout)
+		deadline = time.Now().Add(l.SendTimeout)
 		// A claim that has begun is finished although ctx ends: one that commits unseen would be an attempt that nobody makes.
 		claiming, done := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 		defer done()
-		result, err = d.Ledger.Claim(claiming, store.ClaimRequest{IDs: ids, Sender: d.Sender.Name, Lease: d.lease(), Judge: d.judge})
+		result, err = l.Ledger.Claim(claiming, store.ClaimRequest{
+			IDs: ids, Sender: l.Sender.Name, Lease: l.lease(), Judge: l.judge, Pace: l.Pace,
+		})
 		return err
 	})
 	return result, deadline, err
@@ -145,20 +169,20 @@ func (d *Dispatcher) claim(
 
 // startParts claims one by one what can't be claimed together for a reason that waiting does not cure. The one that can't be
 // claimed stays queued, and the sweeper brings it again after a while.
-func (d *Dispatcher) startParts(ctx context.Context, deliveries []*stream.Delivery, ids []string, cause error) (int, error) {
+func (l *lane) startParts(ctx context.Context, deliveries []*stream.Delivery, ids []string, cause error) (begun, error) {
+	var all begun
 	if len(ids) == 1 {
-		d.Log.ErrorContext(ctx, "a message can't be claimed, it will be tried again later", "message", ids[0], "error", cause)
-		return 0, nil
+		l.Log.ErrorContext(ctx, "a message can't be claimed, it will be tried again later", "message", ids[0], "error", cause)
+		return all, nil
 	}
-	started := 0
 	for i := range ids {
-		n, err := d.start(ctx, deliveries, ids[i:i+1])
-		started += n
+		b, err := l.start(ctx, deliveries, ids[i:i+1])
+		all.calls, all.rest, all.wait = all.calls+b.calls, append(all.rest, b.rest...), max(all.wait, b.wait)
 		if err != nil {
-			return started, err
+			return all, err
 		}
 	}
-	return started, nil
+	return all, nil
 }
 
 // readable returns the ids that the deliveries carry. A delivery with anything else in it goes to the dead letters besides.
@@ -190,15 +214,15 @@ func giveBack(deliveries []*stream.Delivery) {
 // recheck looks at consent again right before the calls: since the claim somebody may have opted out, by a reply or by an
 // operator. Messages to people who did are suppressed, and everything goes back to the queue when the replies can't be worked
 // on soon.
-func (d *Dispatcher) recheck(ctx context.Context, claimed []store.Claimed) []store.Claimed {
+func (l *lane) recheck(ctx context.Context, claimed []store.Claimed) []store.Claimed {
 	if len(claimed) == 0 {
 		return nil
 	}
-	states, err := d.consentNow(ctx, claimed)
+	states, err := l.consentNow(ctx, claimed)
 	if err != nil {
-		d.Log.WarnContext(ctx, "replies are waiting to be worked on, nothing is sent meanwhile", "messages", len(claimed), "error", err)
+		l.Log.WarnContext(ctx, "replies are waiting to be worked on, nothing is sent meanwhile", "messages", len(claimed), "error", err)
 		for _, c := range claimed {
-			d.recorder.put(canceled(c, message.Queued, message.ReasonRetry))
+			l.recorder.put(canceled(c, message.Queued, message.ReasonRetry))
 		}
 		return nil
 	}
@@ -206,7 +230,7 @@ func (d *Dispatcher) recheck(ctx context.Context, claimed []store.Claimed) []sto
 	for _, c := range claimed {
 		verdict := consentGate(&store.Candidate{Message: c.Message, Consent: states[c.Message.To]}, c.Channel)
 		if verdict.refuse != "" {
-			d.recorder.put(canceled(c, message.Suppressed, verdict.refuse))
+			l.recorder.put(canceled(c, message.Suppressed, verdict.refuse))
 			continue
 		}
 		allowed = append(allowed, c)
@@ -216,18 +240,18 @@ func (d *Dispatcher) recheck(ctx context.Context, claimed []store.Claimed) []sto
 
 // consentNow reads consent until no reply has been received between the reading and a look at the belt: then what was read
 // knows every opt-out that is durable.
-func (d *Dispatcher) consentNow(ctx context.Context, claimed []store.Claimed) (map[address.Address]consent.State, error) {
+func (l *lane) consentNow(ctx context.Context, claimed []store.Claimed) (map[address.Address]consent.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, afterClaim)
 	defer cancel()
-	if _, err := d.barrier.wait(ctx); err != nil {
+	if _, err := l.barrier.wait(ctx); err != nil {
 		return nil, err
 	}
 	for {
-		states, err := d.Ledger.Consent(ctx, addresses(claimed))
+		states, err := l.Ledger.Consent(ctx, addresses(claimed))
 		if err != nil {
 			return nil, err
 		}
-		stale, err := d.barrier.wait(ctx)
+		stale, err := l.barrier.wait(ctx)
 		if err != nil || !stale {
 			return states, err
 		}

@@ -43,7 +43,8 @@ type Ledger interface {
 	AddConsent(ctx context.Context, entry consent.Entry) error
 	ApplyStatus(ctx context.Context, events []store.StatusEvent) ([]message.State, error)
 	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
-	Sweep(ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (int, error)
+	Sweep(ctx context.Context, request store.SweepRequest, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (int, error)
+	Unserved(ctx context.Context, senders []string) (map[string]int, error)
 	ExpireLeases(ctx context.Context, lookupAfter time.Duration) (int, error)
 	DueLookups(ctx context.Context, limit int, again time.Duration) ([]store.Lookup, error)
 	NoteAbsence(ctx context.Context, attemptID string, next time.Duration) error
@@ -79,22 +80,21 @@ func (s Sender) Has(channel message.Channel) bool {
 
 // Config is what a Dispatcher needs. Fields with a default may be zero; all others are required.
 type Config struct {
-	Messages Source
-	Inbound  Source
-	Status   Source
-	Belt     Belt
-	Ledger   Ledger
-	Twilio   Twilio
-	Sender   Sender
+	Lanes   []Lane // one for each sender, at least one
+	Inbound Source // of all senders, as Status
+	Status  Source
+	Belt    Belt
+	Ledger  Ledger
 
 	PublicURL      string                        // status callbacks are built from it; empty: none are asked for
 	SendTimeout    time.Duration                 // deadline of one call, counted from the claim; default 10 s
 	ReconcileAfter time.Duration                 // wait before an unknown outcome is looked up, and between look-ups; default 20 s
-	Concurrency    int                           // calls in flight; default 64
 	Tick           time.Duration                 // of the scheduler; default 500 ms
 	Tries          int                           // most tries again of a message that Twilio refuses for the time being; default 12
 	Retention      map[stream.Name]time.Duration // of finished stream messages; default 7 days, MESSAGES 1 hour
 	Reactions      *twilio.Reactions             // default: the shipped table
+	Failures       int                           // unclear outcomes in a row that stop a sender; default 5
+	ProbeAfter     time.Duration                 // wait before a stopped sender tries one message, growing; default 5 s
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -103,9 +103,10 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	setDefault(&c.SendTimeout, 10*time.Second)
 	setDefault(&c.ReconcileAfter, 20*time.Second)
-	setDefault(&c.Concurrency, 64)
 	setDefault(&c.Tick, 500*time.Millisecond)
 	setDefault(&c.Tries, 12)
+	setDefault(&c.Failures, 5)
+	setDefault(&c.ProbeAfter, firstProbe)
 	if c.Retention == nil {
 		const day = 24 * time.Hour
 		c.Retention = map[stream.Name]time.Duration{
@@ -127,18 +128,20 @@ func setDefault[T comparable](field *T, value T) {
 
 func (c Config) validate() error {
 	var problems []error
-	if c.Messages == nil || c.Inbound == nil || c.Status == nil || c.Belt == nil || c.Ledger == nil || c.Twilio == nil ||
-		c.Log == nil || c.Metrics == nil {
+	if len(c.Lanes) == 0 || c.Inbound == nil || c.Status == nil || c.Belt == nil || c.Ledger == nil || c.Log == nil || c.Metrics == nil {
 		problems = append(problems, errors.New("a part of the configuration is missing"))
 	}
-	if !c.Sender.Has(message.SMS) && !c.Sender.Has(message.WhatsApp) {
-		problems = append(problems, errors.New("the sender has neither an SMS nor a WhatsApp address"))
+	for _, l := range c.Lanes {
+		problems = append(problems, l.problems()...)
 	}
 	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "") {
 		problems = append(problems, errors.New("the public URL is not like https://host"))
 	}
 	return errors.Join(problems...)
 }
+
+// defaultConcurrency is of one lane.
+const defaultConcurrency = 64
 
 // lease is how long other dispatchers leave an attempt alone: more than twice the time in which a call is over.
 func (c Config) lease() time.Duration { return 2*c.SendTimeout + 5*time.Second }
@@ -148,12 +151,10 @@ type Dispatcher struct {
 	Config
 
 	metrics  *metrics
-	gates    []gate
-	barrier  barrier
+	lanes    []*lane
 	recorder *recorder
-	slots    chan struct{}
-	pause    pause
-	inboundN notifier
+	inboundN notifiers // of the lanes' barriers
+	said     said
 }
 
 // New checks the configuration and makes a Dispatcher.
@@ -167,10 +168,10 @@ func New(config Config) (*Dispatcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dispatcher: %w", err)
 	}
-	d := &Dispatcher{Config: config, metrics: m, slots: make(chan struct{}, config.Concurrency)}
-	d.gates = gates(config.Sender)
-	d.inboundN = newNotifier()
-	d.barrier = barrier{belt: config.Belt, inbound: config.Inbound, worked: d.inboundN}
+	d := &Dispatcher{Config: config, metrics: m}
+	for _, l := range config.Lanes {
+		d.lanes = append(d.lanes, d.newLane(l))
+	}
 	d.recorder = newRecorder(config.Ledger, m, config.Log)
 	return d, nil
 }
@@ -186,7 +187,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tasks, running := errgroup.WithContext(ctx)
 	// From the end on: a ledger that stays away holds up neither the calls' goroutines nor us.
 	defer context.AfterFunc(running, func() { time.AfterFunc(2*d.SendTimeout, d.recorder.giveUp) })()
-	tasks.Go(func() error { return d.sendLoop(running) })
+	for _, l := range d.lanes {
+		tasks.Go(func() error { return l.sendLoop(running) })
+	}
 	tasks.Go(func() error { return d.statusLoop(running) })
 	tasks.Go(func() error { return d.replyLoop(running) })
 	tasks.Go(func() error { return d.schedule(running) })
@@ -203,7 +206,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 // waitForCalls takes every slot: then nothing is in flight.
 func (d *Dispatcher) waitForCalls() {
-	for range cap(d.slots) {
-		d.slots <- struct{}{}
+	for _, l := range d.lanes {
+		for range cap(l.slots) {
+			l.slots <- struct{}{}
+		}
 	}
 }

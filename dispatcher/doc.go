@@ -28,12 +28,18 @@
 //	  - An unclear outcome is a state of its own, looked up at Twilio after a wait, and never sent again before it is proven
 //	    absent. In doubt it stays unknown.
 //
+// # Lanes
+//
+// Each sender has a lane: its part of MESSAGES, slots for calls in flight, a circuit breaker, a rate, a Twilio client. A lane
+// waits for nothing that belongs to another one. All else is one per process: statuses, replies, scheduler, look-ups. See
+// Lane and breaker.
+//
 // # How it fails
 //
 // When Postgres or NATS is away, nothing is claimed and nothing is acknowledged; outcomes of calls in flight are kept in
 // memory and stored when it is back, or, if the process dies, found by the look-up. A callback that can't be read, and what
-// is no id on the belt, goes to DEADLETTERS. When Twilio can't be reached, or does not accept our credentials, messages are
-// queued again however often that was; nothing is counted against them.
+// is no id on the belt, goes to DEADLETTERS. When Twilio can't be reached, or refuses the account or the sender, the
+// breaker opens: messages stay where they are, nothing is counted against them, and single ones find out when it is over.
 //
 // # How it is tested
 //

@@ -90,11 +90,11 @@ func addressGate(c *store.Candidate, channel message.Channel) ruling {
 
 // judge sends a message through the gates, channel by channel in its order of preference: the first channel that passes
 // is taken. When none does, the gravest refusal is the reason.
-func (d *Dispatcher) judge(c store.Candidate) store.Verdict {
+func (l *lane) judge(c store.Candidate) store.Verdict {
 	worst := message.ReasonNoRoute
 	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
 		channel := c.Message.Channels[i]
-		r := pass(d.gates, &c, channel)
+		r := pass(l.gates, &c, channel)
 		switch {
 		case r.wait > 0:
 			return store.Verdict{Wait: r.wait, Behind: r.behind}

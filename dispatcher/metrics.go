@@ -22,7 +22,10 @@ type metrics struct {
 	deadLetters   prometheus.Counter
 	leasesExpired prometheus.Counter
 	unknown       prometheus.Gauge
-	stopped       prometheus.Gauge
+	stopped       *prometheus.GaugeVec
+	breaker       *prometheus.GaugeVec
+	stops         *prometheus.CounterVec
+	unserved      *prometheus.GaugeVec
 	calls         prometheus.Histogram
 }
 
@@ -41,16 +44,17 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		unknown: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_attempts_unknown", Help: "Attempts whose outcome is unknown now.",
 		}),
-		stopped: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "beckon_sending_stopped", Help: "1 while nothing is sent because the Twilio account refuses.",
-		}),
+		stopped:  gauges("beckon_sending_stopped", "1 while nothing is sent by the sender on the channel (all: on none).", "sender", "channel"),
+		breaker:  gauges("beckon_breaker_state", "State of the sender's circuit breaker: 0 closed, 1 half-open, 2 open.", "sender"),
+		stops:    counters("beckon_sending_stops_total", "How often sending was stopped.", "sender", "cause"),
+		unserved: gauges("beckon_messages_unserved", "Queued messages whose sender is not configured, ten thousand at most.", "sender"),
 		calls: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "beckon_twilio_call_seconds", Help: "Duration of calls to Twilio.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
 		}),
 	}
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
-		m.unknown, m.stopped, m.calls,
+		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls,
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
@@ -95,6 +99,10 @@ func (m *metrics) reply(reply store.Reply, linked store.Linked) {
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 }
 
 func counter(name, help string) prometheus.Counter {

@@ -3,7 +3,6 @@ package dispatcher
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/store"
@@ -61,56 +60,5 @@ func sleep(ctx context.Context, wait time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// pause holds back all claims until a time: Twilio said that it has too much, or that our account is not in order.
-type pause struct {
-	mu    sync.Mutex
-	until time.Time
-	why   string // what an operator must mend; empty when the pause ends by itself
-}
-
-// alarm begins a pause for a reason that an operator must mend.
-func (p *pause) alarm(until time.Time, why string) {
-	p.extend(until)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.why = why
-}
-
-// clear says that what was to be mended works.
-func (p *pause) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.why = ""
-}
-
-func (p *pause) reason() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.why
-}
-
-func (p *pause) extend(until time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until.After(p.until) {
-		p.until = until
-	}
-}
-
-// wait returns when no pause is left, also one that began while it waited.
-func (p *pause) wait(ctx context.Context) error {
-	for {
-		p.mu.Lock()
-		left := time.Until(p.until)
-		p.mu.Unlock()
-		if left <= 0 {
-			return nil
-		}
-		if err := sleep(ctx, left); err != nil {
-			return err
-		}
 	}
 }

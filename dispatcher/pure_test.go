@@ -1,11 +1,9 @@
 package dispatcher
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,11 +15,13 @@ import (
 	"github.com/beckonhq/beckon/internal/twilio"
 )
 
-// bare is a dispatcher for its pure parts.
-func bare(sender Sender) *Dispatcher {
+// bare is a lane for its pure parts.
+func bare(sender Sender) *lane {
 	m, _ := newMetrics(prometheus.NewRegistry())
-	config := Config{Sender: sender, Tries: 3, ReconcileAfter: time.Minute, Log: slog.New(slog.DiscardHandler)}.withDefaults()
-	return &Dispatcher{Config: config, gates: gates(sender), metrics: m}
+	config := Config{Tries: 3, ReconcileAfter: time.Minute, Log: slog.New(slog.DiscardHandler)}.withDefaults()
+	d := &Dispatcher{Config: config, metrics: m}
+	d.lanes = []*lane{d.newLane(Lane{Sender: sender, Account: "AC1"})}
+	return d.lanes[0]
 }
 
 func everySender() Sender {
@@ -103,7 +103,7 @@ func TestClassify(t *testing.T) {
 		attempt, message message.State
 		reason           message.Reason
 		index            int
-		consent, paused  bool
+		consent, held    bool // held: the messages after it wait
 	}
 	const last = 3 // of bare's tries
 	for name, c := range map[string]struct {
@@ -128,17 +128,18 @@ func TestClassify(t *testing.T) {
 		"the queue is full":      {refusal(21611, 400), 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, false}},
 		"full, last try":         {refusal(21611, 400), last, want{message.Refused, message.Failed, message.ReasonRetriesExhausted, 0, false, false}},
 		"the sender is wrong":    {refusal(21703, 400), 1, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, false}},
-		"wrong for too long":     {refusal(21703, 400), last, want{message.Refused, message.Failed, message.ReasonRetriesExhausted, 0, false, false}},
+		"wrong for too long":     {refusal(21703, 400), last, want{message.Refused, message.Queued, message.ReasonRetry, 0, false, false}},
 		"a code of tomorrow":     {refusal(99999, 400), 1, want{message.Refused, message.Failed, message.ReasonRejected, 0, false, false}},
 	} {
 		d := bare(everySender())
 		claimed := store.Claimed{Message: both(person, "x"), AttemptID: "a", Channel: message.WhatsApp}
 		claimed.Message.Attempts, claimed.Tries = c.tries+5, c.tries
 		o := d.classify(claimed, c.err)
-		got := want{o.State, o.MessageState, o.Reason, o.NextChannel, o.Consent != nil, d.pause.until.After(time.Now())}
+		d.learn(0, message.WhatsApp, failureOf(c.err))
+		got := want{o.State, o.MessageState, o.Reason, o.NextChannel, o.Consent != nil, d.breaker.left() > 0}
 		require.Equal(t, c.want, got, name)
 		require.Equal(t, o.State == message.Unknown, o.LookupAfter > 0, name)
-		require.Equal(t, got.reason == message.ReasonRetry && !got.paused, o.Try, "only what Twilio says of the message counts: %s", name)
+		require.Equal(t, got.reason == message.ReasonRetry && o.RetryAfter != accountPause && !got.held, o.Try, "only what Twilio says of the message counts: %s", name)
 		require.Equal(t, o.Reason == message.ReasonRetry, o.RetryAfter > 0, name)
 		if o.Consent != nil {
 			require.Equal(t, message.WhatsApp, o.Consent.Channel, name)
@@ -152,7 +153,8 @@ func TestRetryWaitsAsLongAsTwilioAsks(t *testing.T) {
 	d := bare(everySender())
 	o := d.classify(store.Claimed{Message: sms(person, "x")}, &twilio.Error{Kind: twilio.NotSent, Status: 429, Reaction: twilio.Retry, RetryAfter: time.Hour})
 	require.Equal(t, time.Hour, o.RetryAfter, "the message waits that long")
-	require.WithinDuration(t, time.Now().Add(accountPause), d.pause.until, 5*time.Second, "all others not longer than the pause")
+	d.learn(0, message.SMS, &twilio.Error{Kind: twilio.NotSent, Status: 429, RetryAfter: time.Hour})
+	require.InDelta(t, longestHold, d.breaker.left(), float64(5*time.Second), "all others not as long")
 }
 
 func TestBackoff(t *testing.T) {
@@ -166,31 +168,10 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func TestPause(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var p pause
-		began := time.Now()
-		require.NoError(t, p.wait(t.Context()))
-		p.extend(began.Add(10 * time.Second))
-		p.extend(began.Add(5 * time.Second)) // never shorter
-		go func() {
-			_ = sleep(t.Context(), 4*time.Second)
-			p.extend(began.Add(30 * time.Second)) // while somebody waits
-		}()
-		require.NoError(t, p.wait(t.Context()))
-		require.Equal(t, 30*time.Second, time.Since(began))
-		p.extend(time.Now().Add(time.Hour))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		require.ErrorIs(t, p.wait(ctx), context.DeadlineExceeded)
-	})
-}
-
 func TestNewReportsEveryProblem(t *testing.T) {
 	t.Parallel()
-	_, err := New(Config{PublicURL: "no url"})
-	for _, problem := range []string{"part of the configuration", "neither an SMS nor a WhatsApp", "public URL"} {
+	_, err := New(Config{PublicURL: "no url", Lanes: []Lane{{}}})
+	for _, problem := range []string{"part of the configuration", "part of the configuration of a lane", "neither an SMS nor a WhatsApp", "public URL"} {
 		require.ErrorContains(t, err, problem)
 	}
 }

@@ -42,7 +42,7 @@ func (s *script) Consent(_ context.Context, addresses []address.Address) (map[ad
 	return states, nil
 }
 
-func scripted(s *script) *Dispatcher {
+func scripted(s *script) *lane {
 	d := bare(everySender())
 	d.Ledger, d.barrier = s, barrier{belt: s, inbound: s, worked: newNotifier()}
 	d.recorder = newRecorder(s, nil, d.Log)

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -94,7 +95,11 @@ func (d *Dispatcher) record(ctx context.Context, o store.Outcome) error {
 func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Resource, doubt bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	resources, err := d.Twilio.List(ctx, twilio.ListQuery{To: string(l.Address), Channel: l.Channel, Limit: listLimit})
+	sender := d.laneOf(l.Sender)
+	if sender == nil { // nobody else knows: another account would not show the message
+		return nil, false, fmt.Errorf("the sender %s is not configured", l.Sender)
+	}
+	resources, err := sender.Twilio.List(ctx, twilio.ListQuery{To: string(l.Address), Channel: l.Channel, Limit: listLimit})
 	if err != nil {
 		return nil, false, err
 	}
@@ -111,7 +116,7 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 			return c, false, nil
 		}
 	}
-	if len(candidates) == 1 && text == "" && d.ours(l, candidates[0]) {
+	if len(candidates) == 1 && text == "" && ours(sender.Sender, l, candidates[0]) {
 		return candidates[0], false, nil
 	}
 	return nil, true, nil
@@ -171,15 +176,15 @@ func fits(l store.Lookup, r *twilio.Resource) bool {
 }
 
 // ours tells whether a message shows our sender, or none yet.
-func (d *Dispatcher) ours(l store.Lookup, r *twilio.Resource) bool {
+func ours(sender Sender, l store.Lookup, r *twilio.Resource) bool {
 	switch l.Channel {
 	case message.WhatsApp:
-		return r.From == "" || r.From == d.Sender.WhatsAppFrom
+		return r.From == "" || r.From == sender.WhatsAppFrom
 	case message.SMS:
-		if d.Sender.MessagingServiceSID != "" {
-			return r.MessagingServiceSID == "" || r.MessagingServiceSID == d.Sender.MessagingServiceSID
+		if sender.MessagingServiceSID != "" {
+			return r.MessagingServiceSID == "" || r.MessagingServiceSID == sender.MessagingServiceSID
 		}
-		return r.From == "" || r.From == d.Sender.SMSFrom
+		return r.From == "" || r.From == sender.SMSFrom
 	}
 	return false
 }

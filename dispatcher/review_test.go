@@ -75,7 +75,7 @@ func TestOurTextFromAnotherSenderIsAdopted(t *testing.T) {
 			w := newWorld(t, twiliosim.Config{})
 			id, sid := w.left(sms(person, "Hello \u201cAna\u201d"), string(smsFrom), `Hello "Ana"`)
 			config := w.config()
-			config.Sender = sender
+			config.Lanes[0].Sender = sender
 			w.run(config)
 			m := w.becomes(id, message.Accepted, message.Sent, message.Delivered)
 			require.Equal(t, sid, m.SID)
@@ -109,9 +109,9 @@ func TestATemplateFromAnotherSenderIsADoubt(t *testing.T) {
 func (w *world) staysUnknown(id string, sender Sender) {
 	w.t.Helper()
 	config := w.config()
-	config.Sender = sender
-	lists := &countedLists{Twilio: config.Twilio}
-	config.Twilio = lists
+	config.Lanes[0].Sender = sender
+	lists := &countedLists{Twilio: config.Lanes[0].Twilio}
+	config.Lanes[0].Twilio = lists
 	w.run(config)
 	require.True(w.t, w.wait(func() bool { return lists.n.Load() >= 6 }))
 	require.Equal(w.t, message.Unknown, w.message(id).State)

@@ -30,7 +30,7 @@ func (d *Dispatcher) schedule(ctx context.Context) error {
 		}
 		trimmed = time.Now() // also when the tick failed: a full stream fails it, and trimming is the cure
 		_, trimErr := d.Belt.Trim(ctx, d.Retention)
-		return errors.Join(err, trimErr)
+		return errors.Join(err, trimErr, d.lookForUnserved(ctx))
 	})
 }
 
@@ -97,18 +97,29 @@ func (d *Dispatcher) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// sweep puts on the belt what is due and does not travel.
+// sweep puts on the belt what is due and does not travel, sender by sender.
 func (d *Dispatcher) sweep(ctx context.Context) error {
-	floor, err := d.Messages.AckFloor(ctx)
+	var failed []error
+	for _, l := range d.lanes {
+		failed = append(failed, l.sweep(ctx))
+	}
+	return errors.Join(failed...)
+}
+
+func (l *lane) sweep(ctx context.Context) error {
+	floor, err := l.Messages.AckFloor(ctx)
 	if err != nil {
 		return err
 	}
-	epoch, err := d.Belt.Epoch(ctx)
+	epoch, err := l.Belt.Epoch(ctx)
 	if err != nil {
 		return err
+	}
+	request := store.SweepRequest{
+		Sender: l.Sender.Name, Floor: floor, Epoch: epoch.UTC().Format(time.RFC3339Nano), Limit: sweepLimit, Pace: l.Pace,
 	}
 	for range sweepRounds {
-		n, err := d.Ledger.Sweep(ctx, floor, epoch.UTC().Format(time.RFC3339Nano), sweepLimit, d.putOnBelt)
+		n, err := l.Ledger.Sweep(ctx, request, l.putOnBelt)
 		if err != nil || n < sweepLimit {
 			return err
 		}

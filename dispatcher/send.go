@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"time"
@@ -16,47 +15,48 @@ import (
 const (
 	firstRetry   = time.Second
 	longestRetry = 5 * time.Minute
-	accountPause = 30 * time.Second // after an error that concerns the whole account
-	senderWait   = 5 * time.Minute  // after an error that concerns the sender
+	accountPause = 30 * time.Second // of a message after an error that concerns the account or the sender
 )
 
-// send makes the one call of an attempt and hands the outcome to the recorder.
-func (d *Dispatcher) send(ctx context.Context, c store.Claimed, deadline time.Time) {
+// send makes the one call of an attempt, tells the breaker of it and hands the outcome to the recorder.
+func (l *lane) send(ctx context.Context, c store.Claimed, deadline time.Time, admitted leave) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	if !time.Now().Before(deadline) { // frozen since the claim: the lease may be over soon
-		d.recorder.put(canceled(c, message.Queued, message.ReasonRetry))
+		l.breaker.release(admitted, 1)
+		l.recorder.put(canceled(c, message.Queued, message.ReasonRetry))
 		return
 	}
 	began := time.Now()
-	result, err := d.Twilio.Send(ctx, d.request(c))
-	d.metrics.calls.Observe(time.Since(began).Seconds())
+	result, err := l.Twilio.Send(ctx, l.request(c))
+	l.metrics.calls.Observe(time.Since(began).Seconds())
 	if err == nil {
-		d.works()
-		d.recorder.put(store.Outcome{
+		l.works(admitted.era, c.Channel)
+		l.recorder.put(store.Outcome{
 			MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Accepted, SID: result.SID,
 			MessageState: message.Accepted,
 		})
 		return
 	}
-	outcome := d.classify(c, err)
-	d.Log.WarnContext(ctx, "Twilio did not take a message", "message", c.Message.ID, "attempt", c.AttemptID, "to", c.Message.To,
+	outcome := l.classify(c, err)
+	l.learn(admitted.era, c.Channel, failureOf(err))
+	l.Log.WarnContext(ctx, "Twilio did not take a message", "message", c.Message.ID, "attempt", c.AttemptID, "to", c.Message.To,
 		"becomes", outcome.MessageState, "error", err)
-	d.recorder.put(outcome)
+	l.recorder.put(outcome)
 }
 
-func (d *Dispatcher) request(c store.Claimed) twilio.Request {
+func (l *lane) request(c store.Claimed) twilio.Request {
 	request := twilio.Request{To: string(c.Message.To), Channel: c.Channel}
-	if d.PublicURL != "" {
+	if l.PublicURL != "" {
 		query := url.Values{"message": {c.Message.ID}, "attempt": {c.AttemptID}}
-		request.StatusCallback = d.PublicURL + "/twilio/status?" + query.Encode() + twilio.CallbackOverrides
+		request.StatusCallback = l.PublicURL + "/twilio/status?" + query.Encode() + twilio.CallbackOverrides
 	}
 	switch c.Channel {
 	case message.SMS:
-		request.From, request.MessagingServiceSID = string(d.Sender.SMSFrom), d.Sender.MessagingServiceSID
+		request.From, request.MessagingServiceSID = string(l.Sender.SMSFrom), l.Sender.MessagingServiceSID
 		request.Body = c.Message.Content.SMS.Text
 	case message.WhatsApp:
-		request.From = string(d.Sender.WhatsAppFrom)
+		request.From = string(l.Sender.WhatsAppFrom)
 		content := c.Message.Content.WhatsApp
 		if c.FreeText || content.ContentSID == "" {
 			request.Body = content.Text
@@ -67,12 +67,19 @@ func (d *Dispatcher) request(c store.Claimed) twilio.Request {
 	return request
 }
 
-// classify is the one place that says what a failed call means for the attempt and the message.
-func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
+// failureOf is what the adapter says of a failed call.
+func failureOf(err error) *twilio.Error {
 	failure, ok := twilio.AsError(err)
 	if !ok { // not from the adapter: assume the worst
 		failure = &twilio.Error{Kind: twilio.Unclear, Cause: err}
 	}
+	return failure
+}
+
+// classify is the one place that says what a failed call means for the attempt and the message; learn is the one that says
+// what it means for others.
+func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
+	failure := failureOf(err)
 	o := store.Outcome{
 		MessageID: c.Message.ID, AttemptID: c.AttemptID, ErrorCode: failure.Code, Detail: failure.Rule.Meaning, NextChannel: c.Index,
 	}
@@ -82,7 +89,7 @@ func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
 		o.Detail, o.LookupAfter = failure.Error(), d.ReconcileAfter
 	case twilio.NotSent:
 		o.State, o.Detail = message.Refused, failure.Error()
-		d.notSent(&o, c, failure)
+		notSent(&o, c, failure)
 	case twilio.Refused:
 		o.State = message.Refused
 		d.refused(&o, c, failure)
@@ -91,13 +98,8 @@ func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
 }
 
 // notSent queues a message again whose call did not get to Twilio, or that Twilio had no time for (429). Nothing is wrong with
-// the message, so that no number of these makes it fail, and all claims are held back a little.
-func (d *Dispatcher) notSent(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
-	hold := firstRetry
-	if failure.Status != 0 { // it answers: there was too much at once
-		hold = max(busyWait, min(failure.RetryAfter, accountPause))
-	}
-	d.pause.extend(time.Now().Add(hold))
+// the message, so that no number of these makes it fail.
+func notSent(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
 	o.MessageState, o.Reason = message.Queued, message.ReasonRetry
 	o.RetryAfter = max(backoff(c.Message.Attempts), failure.RetryAfter)
 }
@@ -105,14 +107,8 @@ func (d *Dispatcher) notSent(o *store.Outcome, c store.Claimed, failure *twilio.
 // refused follows the table of reactions: Twilio has said that there is no message, and why.
 func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
 	switch failure.Rule.Stop {
-	case twilio.StopAll: // nothing is wrong with this message: it waits until the account works again
-		d.stopAll(failure)
+	case twilio.StopAll, twilio.StopSender: // nothing is wrong with this message: it waits until account or sender work again
 		o.MessageState, o.Reason, o.RetryAfter = message.Queued, message.ReasonRetry, accountPause
-		return
-	case twilio.StopSender: // nor here, but the other channel may work: no pause for all
-		if d.retry(o, c, failure); o.MessageState == message.Queued {
-			o.RetryAfter = max(o.RetryAfter, senderWait)
-		}
 		return
 	case twilio.StopNothing:
 	}
@@ -131,33 +127,6 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
 		}
 	}
-}
-
-// stopAll holds back all sending, and says so once where operators look: log, metric, readiness.
-func (d *Dispatcher) stopAll(failure *twilio.Error) {
-	if d.pause.reason() == "" {
-		d.Log.Error("sending is stopped until the Twilio account works, nothing is lost", "trying_again_every", accountPause, "error", failure)
-	}
-	d.metrics.stopped.Set(1)
-	d.pause.alarm(time.Now().Add(accountPause), failure.Error())
-}
-
-// works notes that Twilio took a message.
-func (d *Dispatcher) works() {
-	if d.pause.reason() == "" {
-		return
-	}
-	d.pause.clear()
-	d.metrics.stopped.Set(0)
-	d.Log.Info("Twilio takes messages again")
-}
-
-// Ready tells whether messages are being sent. The error says what an operator must mend.
-func (d *Dispatcher) Ready(context.Context) error {
-	if why := d.pause.reason(); why != "" {
-		return fmt.Errorf("sending is stopped: %s", why)
-	}
-	return nil
 }
 
 // retry queues a message again with back-off, until its tries are used up.

@@ -46,11 +46,11 @@ func TestMessagingServiceIsTheSender(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{})
 	config := w.config()
-	config.Sender = Sender{Name: "default", MessagingServiceSID: "MG" + strings.Repeat("1", 32)}
+	config.Lanes[0].Sender = Sender{Name: "default", MessagingServiceSID: "MG" + strings.Repeat("1", 32)}
 	w.run(config)
 	m := w.becomes(w.queue(sms(person, "Hello"))[0], message.Delivered)
 	sent, _ := w.sim.Message(m.SID)
-	require.Equal(t, config.Sender.MessagingServiceSID, sent.MessagingServiceSID)
+	require.Equal(t, config.Lanes[0].Sender.MessagingServiceSID, sent.MessagingServiceSID)
 }
 
 func TestWhatsAppTemplateOutsideTheWindowAndFreeTextInside(t *testing.T) {
@@ -167,7 +167,7 @@ func TestWrongCredentialsDoNotBurnTheBacklog(t *testing.T) {
 	w := newWorld(t, twiliosim.Config{})
 	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.Refuse, Status: 401, Code: 20003, Count: 1000})
 	config := w.config()
-	config.Concurrency = 4
+	config.Lanes[0].Concurrency, config.ProbeAfter = 4, time.Hour
 	w.run(config)
 	messages := make([]message.Message, 40)
 	for i := range messages {
@@ -190,7 +190,7 @@ func TestTwilioOutOfReachCostsNoMessage(t *testing.T) {
 	config := w.config()
 	away := twilio.New(twilio.Config{AccountSID: "AC1", AuthToken: "x", BaseURL: "http://127.0.0.1:1"})
 	t.Cleanup(away.Close)
-	config.Twilio, config.Tries = away, 1
+	config.Lanes[0].Twilio, config.Tries = away, 1
 	stop := w.run(config)
 	id := w.queue(sms(person, "x"))[0]
 	require.True(t, w.wait(func() bool { m := w.message(id); return m.Attempts >= 2 && m.State == message.Queued }))
@@ -240,7 +240,7 @@ func TestOneMessageToAnAddressAtATime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{Delays: twiliosim.Delays{Answer: twiliosim.Delay{Min: 30 * time.Millisecond, Max: 30 * time.Millisecond}}})
 	config := w.config()
-	config.Twilio = &inFlight{Twilio: config.Twilio, t: t, open: map[string]int{}}
+	config.Lanes[0].Twilio = &inFlight{Twilio: config.Lanes[0].Twilio, t: t, open: map[string]int{}}
 	w.run(config)
 	ids := w.queue(sms(person, "1"), sms(person, "2"), sms(person, "3"), sms(person, "4"))
 	for _, id := range ids {
@@ -279,7 +279,7 @@ func TestLostBeltIsFilledAgain(t *testing.T) {
 func TestGarbageOnTheBeltHarmsNobody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{})
-	require.NoError(t, w.nc.Publish("messages."+string(testOrg), []byte("not an id")))
+	require.NoError(t, w.nc.Publish("messages.default."+string(testOrg), []byte("not an id")))
 	id := w.queue(sms(person, "x"))[0]
 	w.start()
 	w.becomes(id, message.Delivered)

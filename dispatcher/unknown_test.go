@@ -125,7 +125,7 @@ func TestAListingThatIsCutOffProvesNothing(t *testing.T) {
 	w := newWorld(t, twiliosim.Config{})
 	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.Reset})
 	config := w.config()
-	config.Twilio = fullList{config.Twilio}
+	config.Lanes[0].Twilio = fullList{config.Lanes[0].Twilio}
 	w.run(config)
 	id := w.queue(sms(person, "x"))[0]
 	require.True(t, w.wait(func() bool {
@@ -359,7 +359,7 @@ func TestOneEmptyListingProvesNothing(t *testing.T) {
 	w.shut.Store(true)
 	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.LoseAnswer})
 	config := w.config()
-	config.Twilio = &forgetful{Twilio: config.Twilio}
+	config.Lanes[0].Twilio = &forgetful{Twilio: config.Lanes[0].Twilio}
 	w.run(config)
 	m := w.becomes(w.queue(sms(person, "x"))[0], message.Accepted, message.Sent, message.Delivered)
 	require.Equal(t, 1, m.Attempts)

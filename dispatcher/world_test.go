@@ -69,7 +69,7 @@ func newWorld(t *testing.T, config twiliosim.Config) *world {
 	w := &world{t: t, nc: streamtest.Start(t)}
 	ctx := t.Context()
 	var err error
-	w.belt, err = stream.Open(ctx, w.nc, stream.Options{})
+	w.belt, err = stream.Open(ctx, w.nc, stream.Options{Senders: []string{"marketing"}})
 	require.NoError(t, err)
 	t.Cleanup(w.belt.Close)
 	dsn := pgtest.DSN(t)
@@ -129,16 +129,29 @@ func (w *world) reply(form url.Values) {
 
 func (w *world) config() Config {
 	return Config{
-		Messages: w.belt.Consumer(stream.Dispatcher), Inbound: w.belt.Consumer(stream.Inbound),
-		Status: w.belt.Consumer(stream.StatusCallbacks), Belt: w.belt, Ledger: w.Store, Twilio: w.sim.Client(w.t),
-		Sender:    Sender{Name: "default", SMSFrom: smsFrom, WhatsAppFrom: whatsAppFrom},
+		Lanes: []Lane{w.lane(everySender(), w.sim)}, Inbound: w.belt.Consumer(stream.Inbound),
+		Status: w.belt.Consumer(stream.StatusCallbacks), Belt: w.belt, Ledger: w.Store,
 		PublicURL: w.door.URL, SendTimeout: 10 * time.Second, ReconcileAfter: 30 * time.Millisecond, Tick: 20 * time.Millisecond,
-		Concurrency: 16, Log: quiet(), Metrics: prometheus.NewRegistry(),
+		ProbeAfter: 50 * time.Millisecond, Log: quiet(), Metrics: prometheus.NewRegistry(),
+	}
+}
+
+// lane sends by a sender through the account of a simulator.
+func (w *world) lane(sender Sender, sim *twiliosimtest.Server) Lane {
+	return Lane{
+		Sender: sender, Account: sim.AccountSID, Messages: w.belt.Consumer(stream.DispatcherOf(sender.Name)), Twilio: sim.Client(w.t),
+		Concurrency: 16,
 	}
 }
 
 // run starts a dispatcher; the function returned stops it in an orderly way, as the end of the test does.
 func (w *world) run(config Config) (stop func()) {
+	w.t.Helper()
+	_, stop = w.begin(config)
+	return stop
+}
+
+func (w *world) begin(config Config) (d *Dispatcher, stop func()) {
 	w.t.Helper()
 	d, err := New(config)
 	require.NoError(w.t, err)
@@ -155,7 +168,7 @@ func (w *world) run(config Config) (stop func()) {
 		}
 	})
 	w.t.Cleanup(stop)
-	return stop
+	return d, stop
 }
 
 func (w *world) start() { w.run(w.config()) }
@@ -225,7 +238,7 @@ func (w *world) carry(ids ...string) {
 	w.t.Helper()
 	refs := make([]stream.MessageRef, len(ids))
 	for i, id := range ids {
-		refs[i] = stream.MessageRef{Org: testOrg, ID: id}
+		refs[i] = stream.MessageRef{Org: testOrg, ID: id, Sender: w.message(id).Sender}
 	}
 	_, err := w.belt.PublishMessages(w.t.Context(), refs)
 	require.NoError(w.t, err)

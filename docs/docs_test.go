@@ -72,6 +72,14 @@ func TestEverySettingIsDocumentedWithItsDefault(t *testing.T) {
 	}
 }
 
+func TestEveryKeyOfASenderIsDocumented(t *testing.T) {
+	t.Parallel()
+	text := read(t, "configuration.md")
+	for _, setting := range config.SenderReference() {
+		require.Containsf(t, text, "\n| `"+setting.Path+"` | ", "configuration.md has no row for a key of the list of senders")
+	}
+}
+
 func TestEveryLinkLeadsSomewhere(t *testing.T) {
 	t.Parallel()
 	texts := files(t, ".md")
@@ -243,14 +251,14 @@ func TestEveryRuleKeyIsDocumented(t *testing.T) {
 	text := read(t, "rules.md")
 	keys := []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language", "vars", "once",
-		"delay", "quiet_hours",
+		"delay", "quiet_hours", "sender",
 	}
 	for _, key := range keys {
 		require.Containsf(t, text, "\n| `"+key+"` |", "rules.md has no row for the key")
 	}
 	full := "rules:\n  - " + strings.Join([]string{
 		"name: a", "description: b", "object: C", "when: 'true'", "to: '\"x\"'", "contact: '\"x\"'", "channels: [sms]", "template: t",
-		"purpose: marketing", "language: '\"en\"'", "vars: {a: '1'}", "once: record", "delay: 1s", "quiet_hours: ignore",
+		"purpose: marketing", "language: '\"en\"'", "vars: {a: '1'}", "once: record", "delay: 1s", "quiet_hours: ignore", "sender: marketing",
 	}, "\n    ") + "\n"
 	_, err := rule.Load(fstest.MapFS{"r.yaml": {Data: []byte(full)}}, rule.Options{})
 	require.NoError(t, err, "every documented key exists")

@@ -85,7 +85,7 @@ func (i *Ingest) takeCallback(
 	}
 	header := map[string]string{
 		stream.HeaderQuery: r.URL.RawQuery, stream.HeaderContentType: contentType,
-		stream.HeaderReceived: received.UTC().Format(time.RFC3339Nano),
+		stream.HeaderSender: i.senderOf(kind, form), stream.HeaderReceived: received.UTC().Format(time.RFC3339Nano),
 	}
 	err = i.durable(r.Context(), func(ctx context.Context) error {
 		return i.cfg.Publisher.PublishCallback(ctx, kind, id, header, body)

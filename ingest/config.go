@@ -57,6 +57,8 @@ type Twilio struct {
 	// PublicURL is how Twilio reaches this listener, for example https://beckon.example.com or, behind a proxy that
 	// strips it, with a path prefix. Without it every callback is refused, as no signature can be checked.
 	PublicURL string
+	// Senders are our own addresses: they tell which sender a callback is about. None: all are about the default one.
+	Senders []Sender
 }
 
 // Config holds the settings and dependencies of the stage.

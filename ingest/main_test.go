@@ -71,7 +71,7 @@ func newHouse(tb testing.TB, publisher Publisher, change func(*Config)) *house {
 	h := &house{log: &lockedBuffer{}}
 	cfg := Config{
 		Salesforce: Salesforce{Orgs: []notification.OrgID{testOrg}},
-		Twilio:     Twilio{Verifier: twilio.NewVerifier([]string{newToken, token}), PublicURL: publicURL},
+		Twilio:     Twilio{Verifier: twilio.NewVerifier([]string{newToken, token}), PublicURL: publicURL, Senders: ourSenders()},
 		Publisher:  publisher,
 		Log:        slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics:    prometheus.NewRegistry(),

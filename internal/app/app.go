@@ -249,7 +249,8 @@ func (a *App) natsOptions() []nats.Option {
 func (a *App) openStreams(ctx, _ context.Context) error {
 	err := a.insist(ctx, "JetStream", func(ctx context.Context) (err error) {
 		a.stream, err = stream.Open(ctx, a.conn, stream.Options{
-			Replicas: a.cfg.NATS.Replicas, MaxBytes: a.streamSizes(), ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, Log: a.log.With("part", "stream"),
+			Replicas: a.cfg.NATS.Replicas, MaxBytes: a.streamSizes(), ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout,
+			Senders: a.cfg.SenderNames(), Log: a.log.With("part", "stream"),
 		})
 		if err == nil {
 			close(a.streaming)

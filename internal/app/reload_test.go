@@ -72,7 +72,7 @@ func TestRulesAreReloaded(t *testing.T) {
 func watched(t *testing.T, rules, templates string) (*policies, chan<- os.Signal) {
 	t.Helper()
 	opts, _ := options(nil)
-	p, err := newPolicies(rules, templates, opts.Log, prometheus.NewRegistry())
+	p, err := newPolicies(PolicySource{RulesDir: rules, TemplatesDir: templates}, opts.Log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	hup := make(chan os.Signal)
 	watch(t, p, hup)
@@ -132,7 +132,7 @@ func TestAChangeBeforeTheWatchIsSeen(t *testing.T) {
 	t.Parallel()
 	dir := rulesDir(t, "first")
 	opts, _ := options(nil)
-	p, err := newPolicies(dir, "", opts.Log, prometheus.NewRegistry())
+	p, err := newPolicies(PolicySource{RulesDir: dir, TemplatesDir: ""}, opts.Log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	writeRule(t, dir, "second")
 	watch(t, p, nil)
@@ -175,7 +175,7 @@ func TestLoadPolicyNamesWhatIsMissing(t *testing.T) {
 		"templates of no rule":  {filepath.Dir(file), empty, "case-escalated"},
 		"nothing is configured": {"", "", "BECKON_RULES_DIR"},
 	} {
-		_, err := LoadPolicy(c.rules, c.templates)
+		_, err := LoadPolicy(PolicySource{RulesDir: c.rules, TemplatesDir: c.templates})
 		require.ErrorContains(t, err, c.want, name)
 	}
 }

@@ -99,32 +99,47 @@ func (a *App) newRouter() (runner, error) {
 }
 
 func (a *App) newDispatcher() (runner, error) {
-	tw := a.cfg.Twilio
-	account := twilio.Config{
-		AccountSID: tw.AccountSID, APIKey: tw.APIKey, APISecret: tw.APISecret.Reveal(), BaseURL: tw.APIURL,
-		MaxIdleConnsPerHost: a.cfg.Dispatch.Concurrency, SocketTimeout: a.cfg.Dispatch.SendTimeout,
+	lanes := make([]dispatcher.Lane, len(a.cfg.Senders))
+	for i, sender := range a.cfg.Senders {
+		var err error
+		if lanes[i], err = a.newLane(sender); err != nil {
+			return nil, fmt.Errorf("sender %s: %w", sender.Name, err)
+		}
 	}
-	if len(tw.AuthTokens) > 0 {
-		account.AuthToken = tw.AuthTokens[0].Reveal()
-	}
-	if err := account.Validate(); err != nil {
-		return nil, err
-	}
-	client := twilio.New(account)
-	a.closers.add("connections to Twilio", func(context.Context) error { client.Close(); return nil })
 	if a.cfg.HTTP.PublicURL == "" {
 		a.log.Warn("BECKON_PUBLIC_URL is not set: Twilio is not asked to report deliveries")
 	}
-	sender := a.cfg.Senders[0]
 	stage, err := dispatcher.New(dispatcher.Config{
-		Messages: a.stream.Consumer(stream.Dispatcher), Inbound: a.stream.Consumer(stream.Inbound),
-		Status: a.stream.Consumer(stream.StatusCallbacks), Belt: a.stream, Ledger: a.store, Twilio: client,
-		Sender: dispatcher.Sender(sender), PublicURL: a.cfg.HTTP.PublicURL, SendTimeout: a.cfg.Dispatch.SendTimeout,
-		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Concurrency: a.cfg.Dispatch.Concurrency,
-		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
+		Lanes: lanes, Inbound: a.stream.Consumer(stream.Inbound), Status: a.stream.Consumer(stream.StatusCallbacks),
+		Belt: a.stream, Ledger: a.store, PublicURL: a.cfg.HTTP.PublicURL, SendTimeout: a.cfg.Dispatch.SendTimeout,
+		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter,
+		Log:            a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)
 	return stage, err
+}
+
+// newLane gives a sender connections of its own: those of another one that is slow can't be in its way.
+func (a *App) newLane(sender config.Sender) (dispatcher.Lane, error) {
+	account := twilio.Config{
+		AccountSID: sender.Account.AccountSID, APIKey: sender.Account.APIKey, APISecret: sender.Account.APISecret.Reveal(),
+		BaseURL: a.cfg.Twilio.APIURL, MaxIdleConnsPerHost: sender.Concurrency, SocketTimeout: a.cfg.Dispatch.SendTimeout,
+	}
+	if len(sender.Account.AuthTokens) > 0 {
+		account.AuthToken = sender.Account.AuthTokens[0].Reveal()
+	}
+	if err := account.Validate(); err != nil {
+		return dispatcher.Lane{}, err
+	}
+	client := twilio.New(account)
+	a.closers.add("connections to Twilio", func(context.Context) error { client.Close(); return nil })
+	return dispatcher.Lane{
+		Sender: dispatcher.Sender{
+			Name: sender.Name, MessagingServiceSID: sender.MessagingServiceSID, SMSFrom: sender.SMSFrom, WhatsAppFrom: sender.WhatsAppFrom,
+		},
+		Account: sender.Account.AccountSID, Messages: a.stream.Consumer(stream.DispatcherOf(sender.Name)), Twilio: client,
+		Concurrency: sender.Concurrency, Pace: sender.Rate.Pace(),
+	}, nil
 }
 
 func (a *App) loadRules(ctx, running context.Context) error {
@@ -132,7 +147,7 @@ func (a *App) loadRules(ctx, running context.Context) error {
 		return nil
 	}
 	var err error
-	if a.policies, err = newPolicies(a.cfg.RulesDir, a.cfg.TemplatesDir, a.log.With("part", "rules"), a.registry); err != nil {
+	if a.policies, err = newPolicies(a.policySource(), a.log.With("part", "rules"), a.registry); err != nil {
 		return fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	for _, warning := range a.policies.rules().Warnings() {
@@ -148,15 +163,22 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 	if !a.has(config.RoleIngest) {
 		return nil
 	}
-	tokens := make([]string, 0, len(a.cfg.Twilio.AuthTokens))
-	for _, token := range a.cfg.Twilio.AuthTokens {
+	var tokens []string
+	for _, token := range a.cfg.Tokens() {
 		tokens = append(tokens, token.Reveal())
+	}
+	var senders []ingest.Sender
+	for _, s := range a.cfg.Senders {
+		senders = append(senders, ingest.Sender{
+			Name: s.Name, AccountSID: s.Account.AccountSID, MessagingServiceSID: s.MessagingServiceSID, SMSFrom: s.SMSFrom,
+			WhatsAppFrom: s.WhatsAppFrom,
+		})
 	}
 	door, err := ingest.New(ingest.Config{
 		Salesforce: ingest.Salesforce{
 			Orgs: a.cfg.Salesforce.OrgIDs, PathSecret: a.cfg.Salesforce.PathSecret.Reveal(), MaxBody: a.cfg.Salesforce.MaxBodyBytes,
 		},
-		Twilio:    ingest.Twilio{Verifier: twilio.NewVerifier(tokens), PublicURL: a.cfg.HTTP.PublicURL},
+		Twilio:    ingest.Twilio{Verifier: twilio.NewVerifier(tokens), PublicURL: a.cfg.HTTP.PublicURL, Senders: senders},
 		Publisher: a.stream, ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, MaxConcurrent: a.cfg.HTTP.MaxConcurrentRequests,
 		Log: a.log.With("part", "ingest"), Metrics: a.registry,
 	})
@@ -261,6 +283,9 @@ func (a *App) warnings() []string {
 	var warnings []string
 	if a.policies != nil && a.policies.Err() != nil {
 		warnings = append(warnings, "the changed rules are not used: "+a.policies.Err().Error())
+	}
+	if stage := a.dispatcher.Load(); stage != nil {
+		warnings = append(warnings, stage.Warnings()...)
 	}
 	if a.cfg.HTTP.PublicURL == "" && a.has(config.RoleIngest, config.RoleDispatcher) {
 		warnings = append(warnings, "BECKON_PUBLIC_URL is not set: Twilio's callbacks are refused")

@@ -27,8 +27,24 @@ type Policy struct {
 	Templates *templates.Set
 }
 
-// LoadPolicy reads the rule files, and the template files or, when templatesDir is empty, the shipped ones.
-func LoadPolicy(rulesDir, templatesDir string) (*Policy, error) {
+// PolicySource says where rules and templates are, and what they may name.
+type PolicySource struct {
+	RulesDir     string
+	TemplatesDir string   // empty: the shipped ones
+	Senders      []string // that rules may name besides the default one; nil: any
+}
+
+func (a *App) policySource() PolicySource {
+	source := PolicySource{RulesDir: a.cfg.RulesDir, TemplatesDir: a.cfg.TemplatesDir}
+	if len(a.cfg.Senders) > 0 { // a router by itself may know of none
+		source.Senders = a.cfg.SenderNames()
+	}
+	return source
+}
+
+// LoadPolicy reads the rule files and the template files.
+func LoadPolicy(from PolicySource) (*Policy, error) {
+	rulesDir, templatesDir := from.RulesDir, from.TemplatesDir
 	source := templates.Defaults()
 	if templatesDir != "" {
 		source = os.DirFS(templatesDir)
@@ -40,7 +56,7 @@ func LoadPolicy(rulesDir, templatesDir string) (*Policy, error) {
 	if info, err := os.Stat(rulesDir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("load the rules: %s is not a directory; make it or set BECKON_RULES_DIR", rulesDir)
 	}
-	rules, err := rule.Load(os.DirFS(rulesDir), rule.Options{Templates: set})
+	rules, err := rule.Load(os.DirFS(rulesDir), rule.Options{Templates: set, Senders: from.Senders})
 	if err != nil {
 		return nil, fmt.Errorf("load the rules: %w", err)
 	}
@@ -49,7 +65,7 @@ func LoadPolicy(rulesDir, templatesDir string) (*Policy, error) {
 
 // policies holds the running policy and replaces it when the files change. A bad file keeps the running one.
 type policies struct {
-	rulesDir, templatesDir string
+	from PolicySource
 
 	log     *slog.Logger
 	running atomic.Pointer[Policy]
@@ -60,9 +76,9 @@ type policies struct {
 	problem error // of the last reload
 }
 
-func newPolicies(rulesDir, templatesDir string, log *slog.Logger, registry prometheus.Registerer) (*policies, error) {
+func newPolicies(from PolicySource, log *slog.Logger, registry prometheus.Registerer) (*policies, error) {
 	p := &policies{
-		rulesDir: rulesDir, templatesDir: templatesDir, log: log,
+		from: from, log: log,
 		failed: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_rules_reload_failed", Help: "1 while the rule and template files on disk are not the running ones because of an error.",
 		}),
@@ -70,7 +86,7 @@ func newPolicies(rulesDir, templatesDir string, log *slog.Logger, registry prome
 			Name: "beckon_rules_reloads_total", Help: "Reloads of the rule and template files.",
 		}, []string{"result"}),
 	}
-	first, err := LoadPolicy(rulesDir, templatesDir)
+	first, err := LoadPolicy(from)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +111,7 @@ func (p *policies) Err() error {
 
 // reload reads the files and makes them the running ones, unless there is a mistake in them.
 func (p *policies) reload(ctx context.Context) {
-	next, err := LoadPolicy(p.rulesDir, p.templatesDir)
+	next, err := LoadPolicy(p.from)
 	p.mu.Lock()
 	p.problem = err
 	p.mu.Unlock()
@@ -142,7 +158,7 @@ func (p *policies) watch(ctx context.Context, hup <-chan os.Signal) error {
 
 // follow watches the directories, then reloads. Each time anew: one may have been made, or replaced by another one, since.
 func (p *policies) follow(ctx context.Context, watcher *fsnotify.Watcher) {
-	for _, dir := range []string{p.rulesDir, filepath.Join(p.rulesDir, "wsdl"), p.templatesDir} {
+	for _, dir := range []string{p.from.RulesDir, filepath.Join(p.from.RulesDir, "wsdl"), p.from.TemplatesDir} {
 		if info, err := os.Stat(dir); dir == "" || err != nil || !info.IsDir() {
 			continue
 		}

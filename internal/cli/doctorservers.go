@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/embedded"
 	"github.com/beckonhq/beckon/internal/embedded/postgres"
 	"github.com/beckonhq/beckon/internal/store"
@@ -116,7 +118,19 @@ func (d *doctor) sender(context.Context) []finding {
 	if len(d.cfg.Senders) == 0 {
 		return say(bad, "no sender", "set TWILIO_MESSAGING_SERVICE_SID or TWILIO_FROM, or TWILIO_WHATSAPP_FROM")
 	}
-	sender := d.cfg.Senders[0]
+	var all []finding
+	for _, sender := range d.cfg.Senders {
+		name := ""
+		if len(d.cfg.Senders) > 1 {
+			name = sender.Name + ": "
+		}
+		all = append(all, say(good, name+strings.Join(ways(sender), ", "), "")...)
+	}
+	return all
+}
+
+// ways says how a sender sends.
+func ways(sender config.Sender) []string {
 	var parts []string
 	switch {
 	case sender.MessagingServiceSID != "":
@@ -127,7 +141,10 @@ func (d *doctor) sender(context.Context) []finding {
 	if sender.WhatsAppFrom != "" {
 		parts = append(parts, "WhatsApp from "+string(sender.WhatsAppFrom))
 	}
-	return say(good, strings.Join(parts, ", "), "")
+	if rate := sender.Rate.String(); rate != "" {
+		parts = append(parts, "at most "+rate)
+	}
+	return parts
 }
 
 func (d *doctor) publicURL(context.Context) []finding {
@@ -161,10 +178,36 @@ func (d *doctor) server(ctx context.Context) []finding {
 	return say(good, "ready at "+base, "")
 }
 
+// twilio asks Twilio with the credentials of each account.
 func (d *doctor) twilio(ctx context.Context) []finding {
-	tw := d.cfg.Twilio
+	accounts := []config.Account{d.cfg.Twilio.Account}
+	for _, sender := range d.cfg.Senders {
+		known := func(a config.Account) bool {
+			return a.AccountSID == sender.Account.AccountSID && a.APIKey == sender.Account.APIKey
+		}
+		if !slices.ContainsFunc(accounts, known) {
+			accounts = append(accounts, sender.Account)
+		}
+	}
+	if accounts[0].AccountSID == "" && len(accounts) > 1 {
+		accounts = accounts[1:] // every sender has its own
+	}
+	var all []finding
+	for _, account := range accounts {
+		for _, f := range d.account(ctx, account) {
+			if len(accounts) > 1 {
+				f.Text = "account " + account.AccountSID + ": " + f.Text
+			}
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func (d *doctor) account(ctx context.Context, tw config.Account) []finding {
+	url := d.cfg.Twilio.APIURL
 	account := twilio.Config{
-		AccountSID: tw.AccountSID, APIKey: tw.APIKey, APISecret: tw.APISecret.Reveal(), BaseURL: tw.APIURL,
+		AccountSID: tw.AccountSID, APIKey: tw.APIKey, APISecret: tw.APISecret.Reveal(), BaseURL: url,
 		DialTimeout: checkTimeout / 2, SocketTimeout: checkTimeout,
 	}
 	if len(tw.AuthTokens) > 0 {
@@ -187,7 +230,7 @@ func (d *doctor) twilio(ctx context.Context) []finding {
 		return say(bad, "it refuses the credentials: "+err.Error(), "correct TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key)")
 	}
 	if err != nil {
-		return say(bad, err.Error(), "check the way to "+tw.APIURL)
+		return say(bad, err.Error(), "check the way to "+url)
 	}
-	return say(good, fmt.Sprintf("%s takes the credentials, answered in %s", tw.APIURL, time.Since(began).Round(time.Millisecond)), "")
+	return say(good, fmt.Sprintf("%s takes the credentials, answered in %s", url, time.Since(began).Round(time.Millisecond)), "")
 }

@@ -116,6 +116,9 @@ func (p *policy) loadRules() error {
 		return err
 	}
 	var options rule.Options
+	if len(p.cfg.Senders) > 0 { // else nobody knows which there will be
+		options.Senders = p.cfg.SenderNames()
+	}
 	if p.templates != nil {
 		options.Templates = p.templates
 	}

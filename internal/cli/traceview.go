@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/view"
 )
 
@@ -59,7 +60,11 @@ func traceNotification(b *strings.Builder, n view.Notification) {
 
 func traceMessage(b *strings.Builder, m view.TracedMessage) {
 	fmt.Fprintf(b, "  message %s  rule %s, %s, to %s\n", m.ID, m.Rule, m.Purpose, m.To)
-	line(b, m.CreatedAt, "made from template %s in %s, for %s", m.Template, dash(m.Language), strings.Join(m.Channels, ", then "))
+	by := ""
+	if m.Sender != message.DefaultSender {
+		by = ", by sender " + m.Sender
+	}
+	line(b, m.CreatedAt, "made from template %s in %s, for %s%s", m.Template, dash(m.Language), strings.Join(m.Channels, ", then "), by)
 	if m.NotBefore.Sub(m.CreatedAt) > time.Second {
 		line(b, m.NotBefore, "not to be sent before this time")
 	}

@@ -41,14 +41,18 @@ type need struct {
 
 func (c *Config) needs() []need {
 	token := len(c.Twilio.AuthTokens) > 0
+	// Senders with accounts of their own need none that is common.
+	own := len(c.Senders) > 0 && !slices.ContainsFunc(c.Senders, func(s Sender) bool {
+		return s.Account.AccountSID == c.Twilio.AccountSID
+	})
 	return []need{
 		{Missing{RoleIngest, "BECKON_SALESFORCE_ORG_IDS", "the organisations that may send"}, len(c.Salesforce.OrgIDs) > 0},
-		{Missing{RoleIngest, "TWILIO_AUTH_TOKEN", "it verifies the signature of Twilio's webhooks"}, token},
+		{Missing{RoleIngest, "TWILIO_AUTH_TOKEN", "it verifies the signature of Twilio's webhooks"}, len(c.Tokens()) > 0},
 		{Missing{RoleRouter, "BECKON_RULES_DIR", "the rules that decide"}, c.RulesDir != ""},
-		{Missing{RoleDispatcher, "TWILIO_ACCOUNT_SID", "the account that sends"}, c.Twilio.AccountSID != ""},
+		{Missing{RoleDispatcher, "TWILIO_ACCOUNT_SID", "the account that sends"}, own || c.Twilio.AccountSID != ""},
 		{Missing{
 			RoleDispatcher, "TWILIO_AUTH_TOKEN (or TWILIO_API_KEY and TWILIO_API_SECRET)", "it authenticates calls to Twilio",
-		}, token || c.Twilio.APIKey != ""},
+		}, own || token || c.Twilio.APIKey != ""},
 		{Missing{
 			RoleDispatcher, "TWILIO_MESSAGING_SERVICE_SID, TWILIO_FROM or TWILIO_WHATSAPP_FROM", "a sender",
 		}, len(c.Senders) > 0},

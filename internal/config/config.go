@@ -28,7 +28,8 @@ type Config struct {
 	Salesforce Salesforce
 	// Twilio is the account that sends, and that webhooks come from.
 	Twilio Twilio
-	// Senders are who messages come from; one named default, made from the values of Twilio, none when there are none.
+	// Senders are who messages come from: one named default, made from the values of Twilio when there are any, and those of the
+	// file's list.
 	Senders []Sender
 	// DefaultRegion is the region (ISO 3166-1) of phone numbers that are written without a country code.
 	DefaultRegion string
@@ -42,6 +43,7 @@ type Config struct {
 	Warnings []string
 
 	origins map[string]origin
+	listed  []setting // of the senders in the file
 }
 
 // HTTP is about the two listeners.
@@ -86,13 +88,8 @@ type Salesforce struct {
 
 // Twilio is the account that sends, and that webhooks come from.
 type Twilio struct {
-	// AccountSID is the account, AC...
-	AccountSID string
-	// AuthTokens verify signatures, each of them; the first one sends when there is no API key.
-	AuthTokens []Secret
-	// APIKey and APISecret send, when set.
-	APIKey    string
-	APISecret Secret
+	Account
+
 	// APIURL is the base URL of the REST API, without a slash at the end.
 	APIURL string
 	// MessagingServiceSID sends SMS, MG...; it goes before From.
@@ -101,17 +98,8 @@ type Twilio struct {
 	From address.Address
 	// WhatsAppFrom sends WhatsApp messages.
 	WhatsAppFrom address.Address
-}
-
-// Sender is one identity that messages come from.
-type Sender struct {
-	// Name is what rules call it.
-	Name string
-	// MessagingServiceSID or SMSFrom sends SMS; both empty means no SMS.
-	MessagingServiceSID string
-	SMSFrom             address.Address
-	// WhatsAppFrom sends WhatsApp messages; empty means none.
-	WhatsAppFrom address.Address
+	// Rate bounds what the sender default sends.
+	Rate Rate
 }
 
 // Dispatch is about the calls to Twilio.
@@ -120,7 +108,7 @@ type Dispatch struct {
 	SendTimeout time.Duration
 	// ReconcileAfter is the wait before an unknown outcome is looked up, and between two look-ups.
 	ReconcileAfter time.Duration
-	// Concurrency is how many calls go on at once.
+	// Concurrency is how many calls of each sender go on at once, unless it says otherwise itself.
 	Concurrency int
 }
 
@@ -130,17 +118,4 @@ type Log struct {
 	Level slog.Level
 	// Format is text or json.
 	Format string
-}
-
-// DefaultSender is the name of the sender that is made from the Twilio values.
-const DefaultSender = "default"
-
-func (c *Config) makeSenders() {
-	tw := c.Twilio
-	if tw.MessagingServiceSID == "" && tw.From == "" && tw.WhatsAppFrom == "" {
-		return
-	}
-	c.Senders = []Sender{{
-		Name: DefaultSender, MessagingServiceSID: tw.MessagingServiceSID, SMSFrom: tw.From, WhatsAppFrom: tw.WhatsAppFrom,
-	}}
 }

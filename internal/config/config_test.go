@@ -83,7 +83,10 @@ func TestFileThenEnvironment(t *testing.T) {
 	require.Equal(t, []config.Secret{"sesame1", "sesame2"}, c.Twilio.AuthTokens)
 	require.Equal(t, 5*time.Second, c.Dispatch.SendTimeout)
 	require.Equal(t, slog.LevelDebug, c.Log.Level)
-	require.Equal(t, []config.Sender{{Name: "default", SMSFrom: "+15557654321", WhatsAppFrom: "+15551234567"}}, c.Senders)
+	require.Equal(t, []config.Sender{{
+		Name: "default", SMSFrom: "+15557654321", WhatsAppFrom: "+15551234567", Concurrency: 64,
+		Account: config.Account{AuthTokens: []config.Secret{"sesame1", "sesame2"}},
+	}}, c.Senders)
 
 	var out bytes.Buffer
 	require.NoError(t, c.Print(&out))

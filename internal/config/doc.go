@@ -36,6 +36,7 @@
 //	twilio.messaging_service_sid   TWILIO_MESSAGING_SERVICE_SID
 //	twilio.from                    TWILIO_FROM
 //	twilio.whatsapp_from           TWILIO_WHATSAPP_FROM
+//	twilio.rate                    TWILIO_RATE
 //	twilio.api_url                 BECKON_TWILIO_API_URL           https://api.twilio.com
 //	rules_dir                      BECKON_RULES_DIR                ./rules
 //	templates_dir                  BECKON_TEMPLATES_DIR            empty: the shipped ones
@@ -46,6 +47,9 @@
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text
+//
+// The file may have a list besides, senders, whose items SenderReference describes. A list needs no variables: what changes
+// from machine to machine is one sender's.
 //
 // Tests are tables, a golden file of error output, and a fuzz target that feeds Load arbitrary files.
 package config

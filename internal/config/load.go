@@ -29,6 +29,7 @@ const (
 type loader struct {
 	config   *Config
 	byPath   map[string]setting
+	listed   []listed
 	problems []Problem
 }
 
@@ -55,10 +56,10 @@ func Load(path string, environ []string) (*Config, error) {
 	l.file(path, env)
 	l.environment(env)
 	l.relations()
+	l.makeSenders()
 	if len(l.problems) > 0 {
 		return nil, &Error{Problems: l.problems}
 	}
-	l.config.makeSenders()
 	return l.config, nil
 }
 

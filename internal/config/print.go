@@ -10,7 +10,13 @@ import (
 // where it came from: default, file, or the name of the variable.
 func (c *Config) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, s := range settings() {
+	all := settings()
+	for _, s := range c.listed { // of those what the file says
+		if c.origins[s.Path] != fromDefault {
+			all = append(all, s)
+		}
+	}
+	for _, s := range all {
 		source := string(c.origins[s.Path])
 		if source == string(fromEnv) {
 			source = s.Variable

@@ -48,6 +48,8 @@ func (l *loader) mapping(file, prefix string, node *yaml.Node) {
 		switch {
 		case seen[path]:
 			l.problem(at(file, path, key), "stands twice")
+		case path == sendersPath:
+			l.senders(file, content)
 		case known:
 			l.leaf(file, s, content)
 		case l.isSection(path):
@@ -70,7 +72,7 @@ func (l *loader) isSection(path string) bool {
 
 // keys lists all paths and the sections that they lie in.
 func (l *loader) keys() []string {
-	keys := slices.Sorted(maps.Keys(l.byPath))
+	keys := append(slices.Sorted(maps.Keys(l.byPath)), sendersPath)
 	for path := range l.byPath {
 		if section, _, nested := strings.Cut(path, "."); nested && !slices.Contains(keys, section) {
 			keys = append(keys, section)

@@ -17,6 +17,9 @@ const (
 	WhatsApp Channel = "whatsapp"
 )
 
+// DefaultSender is the sender of messages whose rule names none.
+const DefaultSender = "default"
+
 // Purpose decides which consent a message needs.
 type Purpose string
 
@@ -44,6 +47,7 @@ const (
 	ReasonUnclear          Reason = "unclear_outcome"   // unknown: the call's result was not seen
 	ReasonDelivery         Reason = "delivery"          // a status callback; error_code says why when it failed
 	ReasonBehindUnknown    Reason = "behind_unknown"    // queued: an earlier message to this address has an unknown outcome
+	ReasonSenderStopped    Reason = "sender_stopped"    // queued: Twilio refuses the sender on this channel
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
 )
 
@@ -80,6 +84,7 @@ type Message struct {
 	Object         string
 	ContactID      string // Salesforce id that the conversation belongs to; may be empty
 	Rule           string
+	Sender         string // the name of the sender that it goes out by
 	Template       string
 	Language       string // the language that the template had; the one asked for when nothing could be rendered
 	Purpose        Purpose

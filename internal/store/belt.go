@@ -31,17 +31,30 @@ const travellingSQL = `with fresh as (
 		join belt b on b.message_id = u.id where b.seq is null for update of b skip locked)
 	update belt b set seq = fresh.seq, epoch = $3 from fresh where b.message_id = fresh.message_id`
 
-// Sweep finds up to limit queued messages that are due and do not travel: never put on the belt, or on a sequence at or
-// below floor (the consumer is done with it), or on a stream of another epoch. publish puts them on the belt and returns
-// their sequences. It returns how many due rows it looked at: fewer than limit means that no more are due now. Rows that
-// travel are looked at again later.
+// SweepRequest says whose rows to look at, and what their consumer has finished.
+type SweepRequest struct {
+	Sender string
+	Floor  uint64        // the sequence up to which the sender's consumer is done
+	Epoch  string        // names the stream's life
+	Limit  int           // most rows
+	Pace   time.Duration // the sender's rate, as in ClaimRequest; 0 for none
+}
+
+// longestCheck bounds how long a row far back in the line of a sender with a rate is left alone.
+const longestCheck = 10 * time.Minute
+
+// Sweep finds up to Limit queued messages of a sender that are due and do not travel: never put on the belt, or on a sequence
+// at or below Floor (the consumer is done with it), or on a stream of another epoch. publish puts them on the belt and returns
+// their sequences. It returns how many due rows it looked at: fewer than Limit means that no more are due now. Rows that
+// travel are looked at again later: those of a sender with a rate, all the later the more of the stream is before them, since
+// a long line would otherwise be read and written again and again while it moves slowly.
 //
 // No lock is held while publish runs, since what it publishes may be claimed at once. A crash in between leaves the rows
 // for a later sweep.
 func (s *Store) Sweep(
-	ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []BeltRef) ([]uint64, error),
+	ctx context.Context, request SweepRequest, publish func(context.Context, []BeltRef) ([]uint64, error),
 ) (int, error) {
-	refs, looked, err := s.takeLying(ctx, floor, epoch, limit)
+	refs, looked, err := s.takeLying(ctx, request)
 	if err != nil || len(refs) == 0 {
 		return looked, err
 	}
@@ -49,20 +62,23 @@ func (s *Store) Sweep(
 	if err != nil {
 		return 0, errors.Join(fmt.Errorf("put %d messages on the belt: %w", len(refs), err), s.giveBack(ctx, refs))
 	}
-	return looked, s.Travelling(ctx, refs, seqs, epoch)
+	return looked, s.Travelling(ctx, refs, seqs, request.Epoch)
 }
 
 // takeLying finds what is due, marks what does not travel as fresh, and keeps other sweepers off all of it for a while. looked
 // is how many rows were due, up to limit.
-func (s *Store) takeLying(ctx context.Context, floor uint64, epoch string, limit int) (refs []BeltRef, looked int, err error) {
+func (s *Store) takeLying(ctx context.Context, request SweepRequest) (refs []BeltRef, looked int, err error) {
 	err = s.inTx(ctx, "sweep the belt", func(tx pgx.Tx) error {
 		refs, looked = nil, 0
 		rows, err := tx.Query(ctx, `with due as (
 				select message_id, seq is null or seq <= $1 or epoch <> $2 as lying from belt
-				where due_at <= now() order by due_at limit $3 for update skip locked)
-			update belt b set seq = case when due.lying then null else b.seq end, due_at = now() + $4::interval
+				where sender = $5 and due_at <= now() order by due_at limit $3 for update skip locked)
+			update belt b set seq = case when due.lying then null else b.seq end,
+				due_at = now() + $4::interval
+					+ case when due.lying then interval '0' else least(least(b.seq - $1, 1000000) * $6::interval, $7::interval) end
 			from due where b.message_id = due.message_id
-			returning b.message_id::text, b.org, due.lying`, int64(floor), epoch, limit, beltCheck)
+			returning b.message_id::text, b.org, due.lying`,
+			int64(request.Floor), request.Epoch, request.Limit, beltCheck, request.Sender, request.Pace, longestCheck)
 		if err != nil {
 			return err
 		}
@@ -71,7 +87,7 @@ func (s *Store) takeLying(ctx context.Context, floor uint64, epoch string, limit
 		return each(rows, []any{&id, &org, &lying}, func() error {
 			looked++
 			if lying {
-				refs = append(refs, BeltRef{Org: notification.OrgID(org), ID: id})
+				refs = append(refs, BeltRef{Org: notification.OrgID(org), ID: id, Sender: request.Sender})
 			}
 			return nil
 		})
@@ -103,4 +119,20 @@ func signed(seqs []uint64) []int64 {
 		out[i] = int64(seq)
 	}
 	return out
+}
+
+// Unserved counts the queued messages, up to ten thousand, whose sender is none of the names: nobody takes them.
+func (s *Store) Unserved(ctx context.Context, senders []string) (map[string]int, error) {
+	rows, err := s.pool.Query(ctx, `select sender, count(*) from
+		(select sender from belt where sender <> all ($1) limit 10000) b group by sender`, senders)
+	if err != nil {
+		return nil, fmt.Errorf("look for messages of unknown senders: %w", err)
+	}
+	counts := map[string]int{}
+	var sender string
+	var n int
+	if err := each(rows, []any{&sender, &n}, func() error { counts[sender] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("look for messages of unknown senders: %w", err)
+	}
+	return counts, nil
 }

@@ -18,7 +18,7 @@ import (
 func (l *ledger) sweep(floor uint64, epoch string) []string {
 	l.t.Helper()
 	var ids []string
-	n, err := l.Sweep(context.Background(), floor, epoch, 1000, func(_ context.Context, refs []store.BeltRef) ([]uint64, error) {
+	n, err := l.Sweep(context.Background(), sweepOf(floor, epoch, 1000), func(_ context.Context, refs []store.BeltRef) ([]uint64, error) {
 		seqs := make([]uint64, len(refs))
 		for i, ref := range refs {
 			ids, seqs[i] = append(ids, ref.ID), uint64(100+i)
@@ -28,6 +28,10 @@ func (l *ledger) sweep(floor uint64, epoch string) []string {
 	require.NoError(l.t, err)
 	require.GreaterOrEqual(l.t, n, len(ids), "rows that travel are counted too")
 	return ids
+}
+
+func sweepOf(floor uint64, epoch string, limit int) store.SweepRequest {
+	return store.SweepRequest{Sender: sender, Floor: floor, Epoch: epoch, Limit: limit}
 }
 
 func (l *ledger) makeDue() { l.exec(`update belt set due_at = now() - interval '1 second'`) }
@@ -55,7 +59,7 @@ func TestSweepPublishFails(t *testing.T) {
 	ids := l.queue("+14155550101")
 	l.makeDue()
 	away := errors.New("away")
-	_, err := l.Sweep(t.Context(), 0, "e", 10, func(context.Context, []store.BeltRef) ([]uint64, error) { return nil, away })
+	_, err := l.Sweep(t.Context(), sweepOf(0, "e", 10), func(context.Context, []store.BeltRef) ([]uint64, error) { return nil, away })
 	require.ErrorIs(t, err, away)
 	require.Equal(t, ids, l.sweep(0, "e"), "due again at once")
 }
@@ -66,7 +70,7 @@ func TestClaimWhileSwept(t *testing.T) {
 	l := open(t)
 	ids := l.queue("+14155550101", "+14155550102")
 	l.makeDue()
-	_, err := l.Sweep(t.Context(), 0, "e", 10, func(_ context.Context, refs []store.BeltRef) ([]uint64, error) {
+	_, err := l.Sweep(t.Context(), sweepOf(0, "e", 10), func(_ context.Context, refs []store.BeltRef) ([]uint64, error) {
 		require.Len(t, refs, 2)
 		result := l.claimWith(func(c store.Candidate) store.Verdict {
 			if c.Message.ID == ids[0] {
@@ -109,7 +113,7 @@ func TestTwoSweepers(t *testing.T) {
 	for range 4 {
 		wait.Go(func() {
 			for range 10 {
-				_, err := l.Sweep(t.Context(), 0, "e", 4, func(_ context.Context, refs []store.BeltRef) ([]uint64, error) {
+				_, err := l.Sweep(t.Context(), sweepOf(0, "e", 4), func(_ context.Context, refs []store.BeltRef) ([]uint64, error) {
 					mu.Lock()
 					defer mu.Unlock()
 					for _, ref := range refs {

@@ -49,12 +49,14 @@ type Claimed struct {
 	Tries     int // refusals before that count against the message
 }
 
-// ClaimRequest names the messages to claim. Lease is how long other dispatchers leave an attempt alone.
+// ClaimRequest names the messages to claim; those of another sender are left alone. Lease is how long other dispatchers leave
+// an attempt alone.
 type ClaimRequest struct {
 	IDs    []string
 	Sender string
 	Lease  time.Duration
 	Judge  func(Candidate) Verdict // pure
+	Pace   time.Duration           // the sender's rate: time for each segment; 0 for none
 }
 
 // ClaimResult is what became of the messages that were still queued and due; the others are somebody else's.
@@ -62,6 +64,8 @@ type ClaimResult struct {
 	Claimed    []Claimed
 	Suppressed []message.Reason
 	Waiting    int
+	Held       []string      // ids that the sender's rate does not let through yet: nothing of them has changed
+	HeldFor    time.Duration // until the first of them may be claimed
 }
 
 // Claim judges queued messages and, in one transaction under the locks of their addresses, makes an attempt in state
@@ -70,14 +74,18 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 	var result *ClaimResult
 	err := s.inTx(ctx, "claim messages", func(tx pgx.Tx) error {
 		result = &ClaimResult{}
-		candidates, err := lockQueued(ctx, tx, request.IDs)
+		candidates, err := lockQueued(ctx, tx, request)
 		if err != nil || len(candidates) == 0 {
 			return err
 		}
 		if err := readGateFacts(ctx, tx, request.Sender, candidates); err != nil {
 			return err
 		}
-		return writeVerdicts(ctx, tx, request, candidates, result)
+		rate, err := lockRate(ctx, tx, request)
+		if err != nil {
+			return err
+		}
+		return writeVerdicts(ctx, tx, request, rate, candidates, result)
 	})
 	return result, err
 }
@@ -85,12 +93,12 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 // lockQueued locks those of the messages that are queued, due, and not in another dispatcher's hands. It skips locked
 // messages, but not those whose row on the belt is locked: that is the router or a sweeper, noting the sequence of the very
 // delivery that brought the message here.
-func lockQueued(ctx context.Context, tx pgx.Tx, ids []string) ([]*Candidate, error) {
+func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candidate, error) {
 	rows, err := tx.Query(ctx, `select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
-			m.template, m.language, m.purpose, m.channels, m.next_channel, m.recipient, m.content, m.attempts, m.tries,
+			m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.attempts, m.tries,
 			m.not_before, m.created_at, now()
-		from message m where m.id = any ($1::text[]::uuid[]) and m.state = 'queued' and m.not_before <= now()
-		order by m.created_at, m.id for update skip locked`, ids)
+		from message m where m.id = any ($1::text[]::uuid[]) and m.state = 'queued' and m.not_before <= now() and m.sender = $2
+		order by m.created_at, m.id for update skip locked`, request.IDs, request.Sender)
 	if err != nil {
 		return nil, fmt.Errorf("lock messages: %w", err)
 	}
@@ -99,7 +107,7 @@ func lockQueued(ctx context.Context, tx pgx.Tx, ids []string) ([]*Candidate, err
 		var content []byte
 		m := &c.Message
 		err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
-			&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, (*string)(&m.To), &content,
+			&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content,
 			&m.Attempts, &c.Tries, &m.NotBefore, &m.CreatedAt, &c.Now)
 		if err != nil {
 			return nil, err
@@ -176,7 +184,9 @@ func queueAddressLocks(p *pipeline, addresses []string) {
 	p.exec(`select pg_advisory_xact_lock($1, k) from unnest($2::integer[]) k`, addressLockClass, slices.Compact(keys))
 }
 
-func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
+func writeVerdicts(
+	ctx context.Context, tx pgx.Tx, request ClaimRequest, rate *pacer, candidates []*Candidate, result *ClaimResult,
+) error {
 	var sent attemptColumns
 	var suppressed, reasons, details, waiting, behind []string
 	var waits []time.Duration
@@ -189,6 +199,8 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 			suppressed, reasons = append(suppressed, c.Message.ID), append(reasons, string(verdict.Suppress))
 			details = append(details, verdict.Detail)
 			result.Suppressed = append(result.Suppressed, verdict.Suppress)
+		case verdict.Send != "" && !taken[key] && c.Live[verdict.Send] == "" && !rate.take(segments(c, verdict.Send)):
+			result.Held = append(result.Held, c.Message.ID)
 		case verdict.Send != "" && !taken[key] && c.Live[verdict.Send] == "":
 			taken[key] = true
 			claimed := Claimed{
@@ -207,6 +219,7 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	var p pipeline
 	if len(sent.ids) > 0 {
 		sent.queue(&p, request)
+		rate.queue(&p, request.Sender)
 	}
 	if len(suppressed) > 0 {
 		p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))
@@ -221,6 +234,9 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	}
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("write attempts: %w", err)
+	}
+	if len(result.Held) > 0 {
+		result.HeldFor = rate.wait()
 	}
 	return nil
 }

@@ -63,8 +63,9 @@ type OnceKey struct {
 
 // BeltRef names a message for the belt.
 type BeltRef struct {
-	Org notification.OrgID
-	ID  string
+	Org    notification.OrgID
+	ID     string
+	Sender string
 }
 
 // DecideResult says what a call of Decide did.
@@ -275,13 +276,13 @@ func (d *decision) countDuplicates(ctx context.Context, tx pgx.Tx) error {
 			d.result.Duplicates, err = pgx.CollectOneRow(rows, pgx.RowTo[int])
 			return err
 		}, orgs, ids, seqs, repeated)
-	p.query(`select distinct b.org, b.message_id::text from unnest($1::text[], $2::text[]) u (org, id)
+	p.query(`select distinct b.org, b.message_id::text, b.sender from unnest($1::text[], $2::text[]) u (org, id)
 		join message m on m.org = u.org and m.notification_id = u.id
 		join belt b on b.message_id = m.id where b.seq is null and m.not_before <= now()`,
 		func(rows pgx.Rows) error {
-			var org, id string
-			return each(rows, []any{&org, &id}, func() error {
-				d.result.Belt = append(d.result.Belt, BeltRef{Org: notification.OrgID(org), ID: id})
+			var org, id, sender string
+			return each(rows, []any{&org, &id, &sender}, func() error {
+				d.result.Belt = append(d.result.Belt, BeltRef{Org: notification.OrgID(org), ID: id, Sender: sender})
 				return nil
 			})
 		}, orgs, ids)

@@ -157,7 +157,7 @@ func (d *decision) queueMessages(p *pipeline) error {
 			}
 			d.result.Made = append(d.result.Made, m.State)
 			if m.State == message.Queued && !m.NotBefore.After(m.CreatedAt) {
-				d.result.Belt = append(d.result.Belt, BeltRef{Org: m.Org, ID: m.ID})
+				d.result.Belt = append(d.result.Belt, BeltRef{Org: m.Org, ID: m.ID, Sender: sender(m)})
 			}
 		}
 	}
@@ -166,25 +166,25 @@ func (d *decision) queueMessages(p *pipeline) error {
 	}
 	p.exec(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			channels, recipient, content, state, reason, detail, not_before)
+			channels, sender, recipient, content, state, reason, detail, not_before)
 		select id::uuid, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			string_to_array(channels, ','), recipient, content::jsonb, state, reason, detail, now() + delay
+			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::interval[])
+			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::interval[])
 			u (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			   channels, recipient, content, state, reason, detail, delay)
-		returning id, org, state, not_before)
-		insert into belt (message_id, org, due_at)
-		select id, org, case when not_before > now() then not_before else now() + $18::interval end from made where state = 'queued'`,
+			   channels, sender, recipient, content, state, reason, detail, delay)
+		returning id, org, sender, state, not_before)
+		insert into belt (message_id, org, sender, due_at)
+		select id, org, sender, case when not_before > now() then not_before else now() + $19::interval end from made where state = 'queued'`,
 		c.ids, c.orgs, c.notifications, c.records, c.objects, c.contacts, c.rules, c.templates, c.languages, c.purposes,
-		c.channels, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, beltCheck)
+		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, beltCheck)
 	return nil
 }
 
 // messageColumns holds messages column by column, as unnest wants them.
 type messageColumns struct {
 	ids, orgs, notifications, records, objects, contacts, rules, templates, languages, purposes []string
-	channels, recipients, contents, states, reasons, details                                    []string
+	channels, senders, recipients, contents, states, reasons, details                           []string
 	delays                                                                                      []time.Duration
 }
 
@@ -202,12 +202,16 @@ func (c *messageColumns) add(m *message.Message) error {
 	c.objects, c.contacts = append(c.objects, m.Object), append(c.contacts, m.ContactID)
 	c.rules, c.templates = append(c.rules, m.Rule), append(c.templates, m.Template)
 	c.languages, c.purposes = append(c.languages, m.Language), append(c.purposes, string(m.Purpose))
-	c.channels, c.recipients = append(c.channels, strings.Join(channels, ",")), append(c.recipients, string(m.To))
+	c.channels, c.senders = append(c.channels, strings.Join(channels, ",")), append(c.senders, sender(m))
+	c.recipients = append(c.recipients, string(m.To))
 	c.contents, c.states = append(c.contents, string(content)), append(c.states, string(m.State))
 	c.reasons, c.details = append(c.reasons, string(m.Reason)), append(c.details, m.Detail)
 	c.delays = append(c.delays, max(m.NotBefore.Sub(m.CreatedAt), 0))
 	return nil
 }
+
+// sender is who a message goes out by: the default one when the message names none.
+func sender(m *message.Message) string { return cmp.Or(m.Sender, message.DefaultSender) }
 
 func (d *decision) queueRecords(p *pipeline) error {
 	var orgs, ids, fields []string

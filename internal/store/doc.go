@@ -10,7 +10,7 @@
 //
 //   - Every exported write is one transaction and may be repeated: a repetition after a crash changes nothing.
 //   - Locks are taken in one order everywhere, so that writers can't block one another for good: notification keys, actions,
-//     records (org, id), attempts (id), messages (id, or skipping locked ones), addresses, belt. Deadlocks and serialization failures that
+//     records (org, id), attempts (id), messages (id, or skipping locked ones), addresses, belt, the rate of a sender. Deadlocks and serialization failures that
 //     happen all the same are tried again a few times.
 //   - A state of an attempt moves forward only; the database refuses anything else.
 //   - consent and delivery_event are only ever added to; the database refuses anything else.
@@ -19,7 +19,7 @@
 //
 // The first migration describes each table. In short: notification and decision say what Salesforce told us and how it
 // ended; record is the last-known copy; message, attempt and delivery_event are the history of sending; belt and
-// live_attempt are small tables of what is in motion; conversation, inbound and consent are what people told us.
+// live_attempt are small tables of what is in motion; sender_rate holds the rate of senders that have one; conversation, inbound and consent are what people told us.
 //
 // # Failure
 //

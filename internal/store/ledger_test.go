@@ -25,7 +25,7 @@ import (
 const (
 	org    = notification.OrgID("00D000000000001")
 	action = notification.ID("04k000000000001AAA")
-	sender = "main"
+	sender = message.DefaultSender
 	person = address.Address("+14155550100")
 	lease  = time.Minute
 )

@@ -36,7 +36,7 @@ func (s *Store) Messages(ctx context.Context, filter MessageFilter, each func(me
 	where, args := filter.where()
 	args = append(args, limit)
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
-			m.template, m.language, m.purpose, m.channels, m.recipient, m.content, m.state, m.reason, m.detail, m.error_code, m.channel,
+			m.template, m.language, m.purpose, m.channels, m.sender, m.recipient, m.content, m.state, m.reason, m.detail, m.error_code, m.channel,
 			coalesce(a.sid, ''), m.attempts, m.not_before, m.created_at, m.updated_at
 		from message m left join attempt a on a.id = m.attempt_id
 		where %s order by m.id limit $%d`, where, len(args)), args...)
@@ -84,7 +84,7 @@ func scanMessage(row pgx.Row) (message.Message, error) {
 	var m message.Message
 	var content []byte
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID, &m.Rule,
-		&m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, (*string)(&m.To), &content, (*string)(&m.State),
+		&m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &m.Sender, (*string)(&m.To), &content, (*string)(&m.State),
 		(*string)(&m.Reason), &m.Detail, &m.ErrorCode, (*string)(&m.Channel), &m.SID, &m.Attempts, &m.NotBefore, &m.CreatedAt, &m.UpdatedAt)
 	if err != nil {
 		return m, err

@@ -148,8 +148,8 @@ func (c *outcomeColumns) queue(p *pipeline) {
 			from u join attempt a on a.id = u.attempt_id
 			where m.id = u.message_id and m.attempt_id = u.attempt_id and a.state in ('sending', 'unknown')
 				and m.state in ('sending', 'unknown')
-			returning m.id, m.org, m.state, m.not_before)
-		insert into belt (message_id, org, due_at, seq) select id, org, not_before, 0 from moved where state = 'queued'
+			returning m.id, m.org, m.sender, m.state, m.not_before)
+		insert into belt (message_id, org, sender, due_at, seq) select id, org, sender, not_before, 0 from moved where state = 'queued'
 		on conflict do nothing`,
 		c.messages, c.attempts, c.messageStates, c.reasons, c.codes, c.channels, c.retries, c.details, c.tries)
 	p.exec(`update attempt a set sid = coalesce(a.sid, nullif(u.sid, '')),

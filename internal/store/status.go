@@ -255,8 +255,8 @@ func queueAttemptRows(p *pipeline, rows []*attemptRow) {
 				update message m set state = u.state, reason = u.reason, error_code = u.code, next_channel = u.next_channel,
 					not_before = case when u.state = 'queued' then now() else m.not_before end, updated_at = now()
 				from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::integer[]) u (id, state, reason, next_channel, code)
-				where m.id = u.id::uuid returning m.id, m.org, m.state)
-			insert into belt (message_id, org, due_at, seq) select id, org, now(), 0 from moved where state = 'queued' on conflict do nothing`,
+				where m.id = u.id::uuid returning m.id, m.org, m.sender, m.state)
+			insert into belt (message_id, org, sender, due_at, seq) select id, org, sender, now(), 0 from moved where state = 'queued' on conflict do nothing`,
 			messages, messageStates, reasons, channels, messageCodes)
 	}
 }

@@ -18,6 +18,8 @@ type Options struct {
 	Replicas int
 	// MaxBytes limits a stream; none or 0 creates it without a limit and leaves an existing stream as it is.
 	MaxBytes map[Name]int64
+	// Senders are the senders besides the default one: each has a consumer of its own.
+	Senders []string
 	// AckWait is the time after which an unacknowledged message is delivered again. Default 20 s.
 	AckWait time.Duration
 	// MaxAckPending bounds the delivered and unacknowledged messages of each consumer. Default 20,000.
@@ -89,7 +91,7 @@ func (c *Client) ensure(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range ConsumerNames() {
+	for _, name := range c.opts.consumers() {
 		if err := ensureConsumer(ctx, c.js, name, c.opts); err != nil {
 			return err
 		}
@@ -163,7 +165,7 @@ type Backlog struct {
 // Pending returns the backlog of every consumer, for metrics.
 func (c *Client) Pending(ctx context.Context) (map[ConsumerName]Backlog, error) {
 	backlogs := make(map[ConsumerName]Backlog)
-	for _, name := range ConsumerNames() {
+	for _, name := range c.opts.consumers() {
 		info, err := c.consumerInfo(ctx, name)
 		if err != nil {
 			return nil, err

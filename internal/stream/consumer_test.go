@@ -257,11 +257,73 @@ func TestCallbackConsumersAreApart(t *testing.T) {
 func TestRawConsumerConfig(t *testing.T) {
 	t.Parallel()
 	c := start(t)
-	for _, name := range ConsumerNames() {
+	for _, name := range c.opts.consumers() {
 		info, err := c.consumerInfo(t.Context(), name)
 		require.NoError(t, err)
 		require.Equal(t, -1, info.Config.MaxDeliver)
 		require.Equal(t, jetstream.AckExplicitPolicy, info.Config.AckPolicy)
 		require.Equal(t, defaultAckWait, info.Config.AckWait)
 	}
+}
+
+// A sender's backlog stands in nobody's way: each has its own consumer, its own floor, and a place in metrics and trimming.
+func TestSendersHaveConsumersOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	c, err := Open(t.Context(), streamtest.Start(t), Options{Senders: []string{"default", "marketing"}})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	seqs, err := c.PublishMessages(t.Context(), []MessageRef{
+		{Org: testOrg, ID: "a", Sender: "marketing"}, {Org: testOrg, ID: "b"}, {Org: testOrg, ID: "c", Sender: "marketing"},
+		{Org: testOrg, ID: "d", Sender: "default"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, seqs[0], seqs[2])
+	require.Equal(t, seqs[1], seqs[3])
+	require.NotEqual(t, seqs[0], seqs[1])
+	_, err = c.PublishMessages(t.Context(), []MessageRef{{Org: testOrg, ID: "x", Sender: "a.b"}})
+	require.ErrorIs(t, err, ErrBadMessage)
+
+	main, other := c.Consumer(DispatcherOf("default")), c.Consumer(DispatcherOf("marketing"))
+	got, err := main.Fetch(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	require.Equal(t, []string{"b", "d"}, got[0].MessageIDs())
+	require.NoError(t, got[0].Ack())
+	require.Eventually(t, func() bool {
+		floor, err := main.AckFloor(t.Context())
+		return err == nil && floor == seqs[1]
+	}, 10*time.Second, time.Millisecond)
+	floor, err := other.AckFloor(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, floor, "it has a floor of its own")
+
+	pending, err := c.Pending(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, pending["dispatcher-marketing"].Waiting)
+	removed, err := c.Trim(t.Context(), map[Name]time.Duration{Messages: 0})
+	require.NoError(t, err)
+	require.Zero(t, removed[Messages], "what one sender has not finished stays")
+	got, err = other.Fetch(t.Context(), 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "c"}, got[0].MessageIDs())
+	require.NoError(t, got[0].Ack())
+	require.Eventually(t, func() bool {
+		removed, err := c.Trim(t.Context(), map[Name]time.Duration{Messages: 0})
+		return err == nil && removed[Messages] == 2
+	}, 10*time.Second, time.Millisecond)
+}
+
+func TestCallbacksNameTheirSender(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	header := map[string]string{HeaderSender: "marketing"}
+	require.NoError(t, c.PublishCallback(t.Context(), KindInbound, "SM1", header, []byte("Body=STOP")))
+	got, err := c.Consumer(Inbound).Fetch(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, "callbacks.inbound.marketing", got[0].Subject)
+	require.Equal(t, "marketing", got[0].Get(HeaderSender))
+	last, err := c.LastInbound(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, last, "the barrier sees the replies of all senders")
+	require.ErrorIs(t, c.PublishCallback(t.Context(), KindInbound, "", map[string]string{HeaderSender: "a b"}, nil), ErrBadMessage)
 }

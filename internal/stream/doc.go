@@ -8,7 +8,7 @@
 //
 //	stream         subjects                       a message is                         atomic batches
 //	NOTIFICATIONS  notifications.<org>            one Salesforce envelope, checked XML yes
-//	MESSAGES       messages.<org>                 ids of message rows, one a line      yes
+//	MESSAGES       messages.<sender>.<org>        ids of message rows, one a line      yes
 //	CALLBACKS      callbacks.inbound.<sender>     one reply, the raw form body         yes
 //	               callbacks.status.<sender>      one delivery status, the same        yes
 //	DEADLETTERS    deadletters.<stream>.<org>     what could not be processed          no
@@ -24,6 +24,7 @@
 //	Beckon-Count         notifications in the envelope        NOTIFICATIONS
 //	Beckon-Received      when the door took it in, RFC3339Nano, UTC   NOTIFICATIONS, CALLBACKS
 //	Beckon-Encoding      zstd when the body is compressed     NOTIFICATIONS, CALLBACKS
+//	Beckon-Sender        name of the sender, none: default    CALLBACKS
 //	Beckon-Query         raw query of the callback URL        CALLBACKS
 //	Beckon-Content-Type  content type of the callback         CALLBACKS
 //	Beckon-Stream, Beckon-Seq, Beckon-Subject, Beckon-Reason, Beckon-History, Beckon-Origin-*   DEADLETTERS
@@ -35,10 +36,11 @@
 //
 // Durable, pull, explicit acknowledgement, unlimited deliveries (failures of logic are counted by the stages, not here):
 //
-//	router      on NOTIFICATIONS
-//	dispatcher  on MESSAGES
-//	inbound     on CALLBACKS, callbacks.inbound.>
-//	status      on CALLBACKS, callbacks.status.>
+//	router             on NOTIFICATIONS
+//	dispatcher         on MESSAGES, messages.default.>
+//	dispatcher-<name>  on MESSAGES, messages.<name>.>, one for each other sender
+//	inbound            on CALLBACKS, callbacks.inbound.>
+//	status             on CALLBACKS, callbacks.status.>
 //
 // An acknowledgement is not synced by the server one by one: after a crash some acknowledged messages come again.
 // Everything behind a consumer must be idempotent.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 )
 
@@ -33,8 +35,9 @@ type Envelope struct {
 
 // MessageRef names one row of the message table.
 type MessageRef struct {
-	Org notification.OrgID
-	ID  string
+	Org    notification.OrgID
+	ID     string
+	Sender string // empty for the default one
 }
 
 // PublishNotification stores one envelope in NOTIFICATIONS and returns when that is confirmed; one that is stored
@@ -56,14 +59,19 @@ func (c *Client) PublishNotification(ctx context.Context, e Envelope, body []byt
 }
 
 // PublishCallback stores one Twilio callback in CALLBACKS and returns when that is confirmed. The id is the duplicate
-// key and may be empty; the header names are ours (HeaderQuery and so on). Errors as for PublishNotification.
+// key and may be empty; the header names are ours (HeaderQuery and so on), HeaderSender says which sender it is about, none the
+// default one. Errors as for PublishNotification.
 func (c *Client) PublishCallback(
 	ctx context.Context, kind CallbackKind, id string, header map[string]string, body []byte,
 ) error {
 	if kind != KindInbound && kind != KindStatus {
 		return fmt.Errorf("%w: unknown kind of callback", ErrBadMessage)
 	}
-	msg := nats.NewMsg(subjectCallbacks + string(kind) + "." + DefaultSender)
+	sender := cmp.Or(header[HeaderSender], message.DefaultSender)
+	if !validToken(sender) {
+		return fmt.Errorf("%w: its sender cannot be part of a subject", ErrBadMessage)
+	}
+	msg := nats.NewMsg(subjectCallbacks + string(kind) + "." + sender)
 	for name, value := range header {
 		msg.Header.Set(name, value)
 	}
@@ -113,25 +121,27 @@ func (c *Client) storeLarge(ctx context.Context, msg *nats.Msg) error {
 	return nil
 }
 
-// PublishMessages puts the ids of message rows on MESSAGES, up to idsTogether of an organisation in one message of the stream,
-// and returns when all are confirmed: the stream sequence that each travels on, in the same order. On an error some may be
+// PublishMessages puts the ids of message rows on MESSAGES, up to idsTogether of a sender and organisation in one message of
+// the stream, and returns when all are confirmed: the stream sequence that each travels on, in the same order. On an error some may be
 // stored: a sequence is 0 where it is not known. A repeated id is harmless. Errors as for PublishNotification.
 func (c *Client) PublishMessages(ctx context.Context, refs []MessageRef) ([]uint64, error) {
 	seqs := make([]uint64, len(refs))
 	var msgs []*nats.Msg
 	carrier := make([]int, len(refs)) // index into msgs of the one that carries the id
 	type carriage struct{ at, ids int }
-	open := map[notification.OrgID]*carriage{}
+	open := map[string]*carriage{} // by subject
 	for i, ref := range refs {
-		if !validToken(string(ref.Org)) {
-			return seqs, fmt.Errorf("%w: its organisation cannot be part of a subject", ErrBadMessage)
+		sender := cmp.Or(ref.Sender, message.DefaultSender)
+		if !validToken(string(ref.Org)) || !validToken(sender) {
+			return seqs, fmt.Errorf("%w: its organisation or sender cannot be part of a subject", ErrBadMessage)
 		}
-		current := open[ref.Org]
+		subject := subjectMessages + sender + "." + string(ref.Org)
+		current := open[subject]
 		if current == nil || current.ids == idsTogether {
-			msg := nats.NewMsg(subjectMessages + string(ref.Org))
+			msg := nats.NewMsg(subject)
 			msg.Header.Set(HeaderOrg, string(ref.Org))
 			current = &carriage{at: len(msgs)}
-			open[ref.Org], msgs = current, append(msgs, msg)
+			open[subject], msgs = current, append(msgs, msg)
 		}
 		current.ids++
 		carrier[i] = current.at

@@ -7,9 +7,12 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/beckonhq/beckon/internal/message"
 )
 
 // Name is the name of a stream.
@@ -29,7 +32,7 @@ func Names() []Name { return []Name{Notifications, Messages, Callbacks, DeadLett
 // ConsumerName is the name of a durable consumer.
 type ConsumerName string
 
-// The consumers.
+// The consumers. Dispatcher is that of the default sender, see DispatcherOf.
 const (
 	Router          ConsumerName = "router"
 	Dispatcher      ConsumerName = "dispatcher"
@@ -37,9 +40,32 @@ const (
 	StatusCallbacks ConsumerName = "status"
 )
 
-// ConsumerNames returns all consumers.
-func ConsumerNames() []ConsumerName {
-	return []ConsumerName{Router, Dispatcher, Inbound, StatusCallbacks}
+// DispatcherOf is the consumer of the messages of one sender: a backlog of one never stands before those of another.
+func DispatcherOf(sender string) ConsumerName {
+	if sender == message.DefaultSender {
+		return Dispatcher
+	}
+	return dispatcherPrefix + ConsumerName(sender)
+}
+
+// senderOf is the sender whose messages a consumer has.
+func senderOf(name ConsumerName) (string, bool) {
+	if name == Dispatcher {
+		return message.DefaultSender, true
+	}
+	sender, ok := strings.CutPrefix(string(name), dispatcherPrefix)
+	return sender, ok
+}
+
+// consumers returns the names of all consumers: one for each sender, and the fixed ones.
+func (o Options) consumers() []ConsumerName {
+	names := []ConsumerName{Router, Dispatcher, Inbound, StatusCallbacks}
+	for _, sender := range o.Senders {
+		if name := DispatcherOf(sender); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // CallbackKind tells the two kinds of Twilio callbacks apart.
@@ -51,9 +77,7 @@ const (
 	KindStatus  CallbackKind = "status"
 )
 
-// DefaultSender is the name of the one sender account that is configured now; it is the last token of a callback's
-// subject.
-const DefaultSender = "default"
+const dispatcherPrefix = "dispatcher-"
 
 // The headers that the package comment describes.
 const (
@@ -64,6 +88,7 @@ const (
 	HeaderEncoding    = "Beckon-Encoding"
 	HeaderQuery       = "Beckon-Query"
 	HeaderContentType = "Beckon-Content-Type"
+	HeaderSender      = "Beckon-Sender"
 	HeaderStream      = "Beckon-Stream"
 	HeaderSeq         = "Beckon-Seq"
 	HeaderSubject     = "Beckon-Subject"
@@ -106,7 +131,7 @@ func streamConfig(name Name, opts Options) jetstream.StreamConfig {
 		cfg.AllowAtomicPublish, cfg.AllowDirect = true, true
 	case Messages:
 		cfg.Description = "ids of message rows on their way to the dispatcher"
-		cfg.Subjects = []string{subjectMessages + "*"}
+		cfg.Subjects = []string{subjectMessages + ">"}
 		cfg.AllowAtomicPublish = true
 	case Callbacks:
 		cfg.Description = "Twilio replies and delivery status on their way to the dispatcher"
@@ -129,11 +154,13 @@ func consumerConfig(name ConsumerName, opts Options) (Name, jetstream.ConsumerCo
 		MaxDeliver:    -1,
 		MaxAckPending: opts.MaxAckPending,
 	}
+	if sender, ok := senderOf(name); ok {
+		cfg.FilterSubject = subjectMessages + sender + ".>"
+		return Messages, cfg
+	}
 	switch name {
 	case Router:
 		return Notifications, cfg
-	case Dispatcher:
-		return Messages, cfg
 	case Inbound:
 		cfg.FilterSubject = subjectInboundAny
 	case StatusCallbacks:

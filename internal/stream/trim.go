@@ -62,7 +62,7 @@ func (c *Client) trim(ctx context.Context, name Name, before time.Time) (uint64,
 // finished is the sequence, at most last, up to which every consumer is done.
 func (c *Client) finished(ctx context.Context, name Name, stream jetstream.Stream, last uint64) (uint64, error) {
 	missing := make(map[ConsumerName]bool)
-	for _, consumer := range ConsumerNames() {
+	for _, consumer := range c.opts.consumers() {
 		if of, _ := consumerConfig(consumer, c.opts); of == name {
 			missing[consumer] = true
 		}

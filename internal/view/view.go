@@ -17,6 +17,7 @@ type Message struct {
 	Reason         string   `json:"reason"`
 	Detail         string   `json:"detail,omitempty"`
 	Rule           string   `json:"rule"`
+	Sender         string   `json:"sender"`
 	Template       string   `json:"template"`
 	Language       string   `json:"language"`
 	Channel        string   `json:"channel"` // of the newest attempt; before the first one, the channel preferred most
@@ -40,7 +41,7 @@ type Message struct {
 // NewMessage shows a message.
 func NewMessage(m message.Message) Message {
 	v := Message{
-		ID: m.ID, Org: string(m.Org), State: string(m.State), Reason: string(m.Reason), Detail: m.Detail, Rule: m.Rule,
+		ID: m.ID, Org: string(m.Org), State: string(m.State), Reason: string(m.Reason), Detail: m.Detail, Rule: m.Rule, Sender: m.Sender,
 		Template: m.Template, Language: m.Language, Channel: string(m.Channel), Purpose: string(m.Purpose), To: string(m.To),
 		Object: m.Object, RecordID: string(m.RecordID), ContactID: m.ContactID, NotificationID: string(m.NotificationID),
 		SID: m.SID, ErrorCode: m.ErrorCode, Segments: m.Segments(), Attempts: m.Attempts,

@@ -18,7 +18,7 @@ func at() time.Time { return time.Date(2026, 5, 1, 14, 0, 0, 0, time.FixedZone("
 const shown = `"2026-05-01T12:00:00Z"`
 
 // The names are a contract with programs: this text is added to, never changed.
-const goldenMessage = `"id": "m", "org": "00D5g000004QxYz", "state": "delivered", "reason": "delivery", "detail": "words", "rule": "a-rule",
+const goldenMessage = `"id": "m", "org": "00D5g000004QxYz", "state": "delivered", "reason": "delivery", "detail": "words", "rule": "a-rule", "sender": "default",
 	"template": "a-template", "language": "en", "channel": "sms", "channels": ["whatsapp", "sms"], "purpose": "transactional",
 	"to": "+14155550100", "object": "Case", "record_id": "500000000000001AAA", "contact_id": "003000000000001AAA",
 	"notification_id": "04l000000000001AAA", "sid": "SM1", "error_code": 30003, "segments": 2, "attempts": 3,
@@ -45,7 +45,7 @@ const goldenTrace = `{
 func full() message.Message {
 	return message.Message{
 		ID: "m", Org: "00D5g000004QxYz", NotificationID: "04l000000000001AAA", RecordID: "500000000000001AAA", Object: "Case",
-		ContactID: "003000000000001AAA", Rule: "a-rule", Template: "a-template", Language: "en", Purpose: message.Transactional,
+		ContactID: "003000000000001AAA", Rule: "a-rule", Sender: "default", Template: "a-template", Language: "en", Purpose: message.Transactional,
 		Channels: []message.Channel{message.WhatsApp, message.SMS}, To: "+14155550100",
 		Content: message.Content{SMS: &message.SMSContent{Text: "x", Segments: 2}}, State: message.Delivered,
 		Reason: message.ReasonDelivery, Detail: "words", NotBefore: at(), CreatedAt: at(), UpdatedAt: at(), Channel: message.SMS,
@@ -71,7 +71,7 @@ func TestAnEmptyMessageHasEveryName(t *testing.T) {
 	var got map[string]any
 	require.NoError(t, json.Unmarshal([]byte(asJSON(t, NewMessage(message.Message{}))), &got))
 	for _, name := range []string{
-		"id", "state", "reason", "rule", "template", "language", "channel", "purpose", "to", "record_id", "notification_id", "sid",
+		"id", "state", "reason", "rule", "sender", "template", "language", "channel", "purpose", "to", "record_id", "notification_id", "sid",
 		"error_code", "segments", "attempts", "not_before", "created_at", "updated_at", "org", "object", "channels",
 	} {
 		require.Contains(t, got, name)

@@ -66,6 +66,7 @@ type Draft struct {
 	Language   string            `json:"language,omitempty"`
 	Channels   []message.Channel `json:"channels"`
 	Template   string            `json:"template"`
+	Sender     string            `json:"sender"`
 	Purpose    message.Purpose   `json:"purpose"`
 	QuietHours QuietHours        `json:"quiet_hours"`
 	Vars       map[string]any    `json:"vars,omitempty"`

@@ -42,6 +42,7 @@ type TemplateVariables interface {
 // Options are what Load checks the rules against.
 type Options struct {
 	Templates Templates // nil: template names are not checked
+	Senders   []string  // the senders that exist besides the default one; nil: their names are not checked
 }
 
 // Load reads every *.yaml and *.yml in the root of fsys except the tests (*_test.yaml), and every wsdl/*.wsdl, and

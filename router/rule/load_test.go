@@ -287,3 +287,33 @@ func FuzzLoad(f *testing.F) {
 		_, _ = rule.LoadTests(fsys)
 	})
 }
+
+func TestSender(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(goodRule, "[record.A, record.B]", "'[record.A, record.B]'", 1)
+	with := func(line string, senders []string) (*rule.Set, error) {
+		return rule.Load(fstest.MapFS{"rules.yaml": {Data: []byte(text + line)}}, rule.Options{Senders: senders})
+	}
+	for name, c := range map[string]struct {
+		line    string
+		senders []string
+		want    string // the sender, or after a ! the mistake
+	}{
+		"none":                     {"", []string{"marketing"}, "default"},
+		"the default one by name":  {"    sender: default\n", []string{"marketing"}, "default"},
+		"another":                  {"    sender: marketing\n", []string{"marketing"}, "marketing"},
+		"nobody knows the senders": {"    sender: marketing\n", nil, "marketing"},
+		"misspelt":                 {"    sender: marketting\n", []string{"marketing"}, `!sender "marketting" is not configured; did you mean "marketing"?`},
+		"no sender but default":    {"    sender: marketing\n", []string{}, `!sender "marketing" is not configured`},
+		"not a name":               {"    sender: A B\n", nil, `!sender "A B" must be a name in kebab-case`},
+	} {
+		set, err := with(c.line, c.senders)
+		if wrong, bad := strings.CutPrefix(c.want, "!"); bad {
+			require.ErrorContains(t, err, wrong, name)
+			require.ErrorContains(t, err, "rules.yaml:12:", name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, set.Rules()[0].Sender, name)
+	}
+}

@@ -25,7 +25,7 @@ type ruleParser struct {
 func ruleKeys() []string {
 	return []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language",
-		"vars", "once", "delay", "quiet_hours",
+		"vars", "once", "delay", "quiet_hours", "sender",
 	}
 }
 
@@ -47,6 +47,7 @@ func (p *ruleParser) rule(node *yaml.Node) *Rule {
 		Object:      p.objectName(keys["object"]),
 		Channels:    p.channels(keys["channels"]),
 		Template:    p.text(keys["template"], "template"),
+		Sender:      p.sender(keys["sender"]),
 		Purpose: message.Purpose(p.oneOf(keys["purpose"], "purpose",
 			string(message.Transactional), string(message.Marketing))),
 		Once:  Once(p.oneOf(keys["once"], "once", string(OncePerRecord), string(OncePerPerson))),
@@ -177,6 +178,21 @@ func (p *ruleParser) channels(node *yaml.Node) []message.Channel {
 		p.errorf(node, "channels is empty: a message needs at least one channel")
 	}
 	return channels
+}
+
+// sender is the name of who a rule's messages go out by.
+func (p *ruleParser) sender(node *yaml.Node) string {
+	name := p.text(node, "sender")
+	known := p.loader.opts.Senders
+	switch {
+	case name == "" || name == message.DefaultSender:
+		return message.DefaultSender
+	case !kebab().MatchString(name):
+		p.errorf(node, "sender %q must be a name in kebab-case", name)
+	case known != nil && !slices.Contains(known, name):
+		p.errorf(node, "sender %q is not configured%s", name, didYouMean(name, append(slices.Clone(known), message.DefaultSender)))
+	}
+	return name
 }
 
 func (p *ruleParser) duration(node *yaml.Node, what string) time.Duration {

@@ -39,6 +39,7 @@ type Rule struct {
 	Vars        map[string]string `json:"vars,omitempty"`
 	Channels    []message.Channel `json:"channels"`
 	Template    string            `json:"template"`
+	Sender      string            `json:"sender"` // default when the file names none
 	Purpose     message.Purpose   `json:"purpose"`
 	QuietHours  QuietHours        `json:"quiet_hours"`
 	Once        Once              `json:"once,omitempty"`
