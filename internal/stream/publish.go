@@ -60,10 +60,16 @@ func (c *Client) PublishNotification(ctx context.Context, e Envelope, body []byt
 func (c *Client) PublishCallback(
 	ctx context.Context, kind CallbackKind, id string, header map[string]string, body []byte,
 ) error {
-	if kind != KindInbound && kind != KindStatus {
+	var subject string
+	switch kind {
+	case KindInbound, KindStatus:
+		subject = subjectCallbacks + string(kind) + "." + DefaultSender
+	case KindOptOut:
+		subject = subjectCallbacks + string(KindInbound) + "." + DefaultSender + suffixOptOut
+	default:
 		return fmt.Errorf("%w: unknown kind of callback", ErrBadMessage)
 	}
-	msg := nats.NewMsg(subjectCallbacks + string(kind) + "." + DefaultSender)
+	msg := nats.NewMsg(subject)
 	for name, value := range header {
 		msg.Header.Set(name, value)
 	}

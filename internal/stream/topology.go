@@ -49,6 +49,7 @@ type CallbackKind string
 const (
 	KindInbound CallbackKind = "inbound"
 	KindStatus  CallbackKind = "status"
+	KindOptOut  CallbackKind = "optout" // a status whose error code says that the person opted out: it is among the replies
 )
 
 // DefaultSender is the name of the one sender account that is configured now; it is the last token of a callback's
@@ -64,6 +65,7 @@ const (
 	HeaderEncoding    = "Beckon-Encoding"
 	HeaderQuery       = "Beckon-Query"
 	HeaderContentType = "Beckon-Content-Type"
+	HeaderFound       = "Beckon-Found"
 	HeaderStream      = "Beckon-Stream"
 	HeaderSeq         = "Beckon-Seq"
 	HeaderSubject     = "Beckon-Subject"
@@ -77,6 +79,7 @@ const (
 	subjectMessages        = "messages."
 	subjectCallbacks       = "callbacks."
 	subjectInboundAny      = "callbacks.inbound.>"
+	suffixOptOut           = ".optout"
 	subjectStatusAny       = "callbacks.status.>"
 	subjectDeadLetters     = "deadletters."
 	duplicateWindow        = 10 * time.Minute
