@@ -32,6 +32,7 @@ type Belt interface {
 	DeadLetter(ctx context.Context, letter stream.DeadLetter) error
 	LastInbound(ctx context.Context) (uint64, error)
 	Epoch(ctx context.Context) (time.Time, error)
+	PublishCallback(ctx context.Context, kind stream.CallbackKind, id string, header map[string]string, body []byte) error
 	Trim(ctx context.Context, retention map[stream.Name]time.Duration) (map[stream.Name]uint64, error)
 }
 
@@ -43,19 +44,28 @@ type Ledger interface {
 	AddConsent(ctx context.Context, entry consent.Entry) error
 	ApplyStatus(ctx context.Context, events []store.StatusEvent) ([]message.State, error)
 	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
-	Sweep(ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (int, error)
+	Sweep(ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (store.Swept, error)
 	ExpireLeases(ctx context.Context, lookupAfter time.Duration) (int, error)
 	DueLookups(ctx context.Context, limit int, again time.Duration) ([]store.Lookup, error)
 	NoteAbsence(ctx context.Context, attemptID string, next time.Duration) error
 	NoteInDoubt(ctx context.Context, attemptID, why string, next time.Duration) error
 	KnownSIDs(ctx context.Context, sids []string) (map[string]bool, error)
 	CountUnknown(ctx context.Context) (int, error)
+	CollectPolls(ctx context.Context, after time.Duration) error
+	DuePolls(ctx context.Context, limit int) ([]store.Poll, error)
+	PutOffPoll(ctx context.Context, attemptID string, wait time.Duration) error
+	DropPoll(ctx context.Context, attemptID string) error
+	TakeMark(ctx context.Context, name string, every time.Duration, atOnce bool) (at time.Time, taken bool, err error)
+	MoveMark(ctx context.Context, name string, at time.Time) error
+	PutOffMark(ctx context.Context, name string, wait time.Duration) error
+	KnownReplies(ctx context.Context, sids []string) (map[string]bool, error)
 }
 
 // Twilio sends and looks up; *twilio.Client is one.
 type Twilio interface {
 	Send(ctx context.Context, request twilio.Request) (twilio.Result, error)
 	List(ctx context.Context, query twilio.ListQuery) ([]twilio.Resource, error)
+	Fetch(ctx context.Context, sid string) (twilio.Resource, error)
 }
 
 // Sender is one of our addresses at Twilio: a messaging service or a number for SMS, a number for WhatsApp.
@@ -93,6 +103,9 @@ type Config struct {
 	Concurrency    int                           // calls in flight; default 64
 	Tick           time.Duration                 // of the scheduler; default 500 ms
 	Tries          int                           // most tries again of a message that Twilio refuses for the time being; default 12
+	PollAfter      time.Duration                 // how old an attempt short of a final state is when Twilio is asked; default 1 h
+	PollsPerMinute int                           // most such questions; default 60
+	InboundCheck   time.Duration                 // how often Twilio is asked for replies that were missed; default 5 min
 	Retention      map[stream.Name]time.Duration // of finished stream messages; default 7 days, MESSAGES 1 hour
 	Reactions      *twilio.Reactions             // default: the shipped table
 
@@ -106,6 +119,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Concurrency, 64)
 	setDefault(&c.Tick, 500*time.Millisecond)
 	setDefault(&c.Tries, 12)
+	setDefault(&c.PollAfter, time.Hour)
+	setDefault(&c.PollsPerMinute, 60)
+	setDefault(&c.InboundCheck, 5*time.Minute)
 	if c.Retention == nil {
 		const day = 24 * time.Hour
 		c.Retention = map[stream.Name]time.Duration{
@@ -191,6 +207,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tasks.Go(func() error { return d.replyLoop(running) })
 	tasks.Go(func() error { return d.schedule(running) })
 	tasks.Go(func() error { return d.lookupLoop(running) })
+	tasks.Go(func() error { return d.pollLoop(running) })
+	tasks.Go(func() error { return d.missedLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
 	d.recorder.close()

@@ -41,7 +41,12 @@ func (d *Dispatcher) lookupLoop(ctx context.Context) error {
 
 // everyTick works at once and at each tick, until ctx ends. Failures are told once.
 func (d *Dispatcher) everyTick(ctx context.Context, what string, work func(context.Context) error) error {
-	ticker := time.NewTicker(d.Tick)
+	return d.every(ctx, d.Tick, what, work)
+}
+
+// every is everyTick with an interval of its own.
+func (d *Dispatcher) every(ctx context.Context, interval time.Duration, what string, work func(context.Context) error) error {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	failing := false
 	for {
@@ -97,7 +102,7 @@ func (d *Dispatcher) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// sweep puts on the belt what is due and does not travel.
+// sweep puts on the belt what is due and does not travel, and ends what is too late.
 func (d *Dispatcher) sweep(ctx context.Context) error {
 	floor, err := d.Messages.AckFloor(ctx)
 	if err != nil {
@@ -108,8 +113,9 @@ func (d *Dispatcher) sweep(ctx context.Context) error {
 		return err
 	}
 	for range sweepRounds {
-		n, err := d.Ledger.Sweep(ctx, floor, epoch.UTC().Format(time.RFC3339Nano), sweepLimit, d.putOnBelt)
-		if err != nil || n < sweepLimit {
+		swept, err := d.Ledger.Sweep(ctx, floor, epoch.UTC().Format(time.RFC3339Nano), sweepLimit, d.putOnBelt)
+		d.metrics.expired(swept.Expired)
+		if err != nil || swept.Looked < sweepLimit {
 			return err
 		}
 	}

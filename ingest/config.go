@@ -13,6 +13,7 @@ import (
 	"github.com/beckonhq/beckon/internal/notification"
 	"github.com/beckonhq/beckon/internal/salesforce"
 	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/twilio"
 )
 
 const (
@@ -57,6 +58,8 @@ type Twilio struct {
 	// PublicURL is how Twilio reaches this listener, for example https://beckon.example.com or, behind a proxy that
 	// strips it, with a path prefix. Without it every callback is refused, as no signature can be checked.
 	PublicURL string
+	// Reactions tells which error codes of a status say that the person opted out. Default: the shipped table.
+	Reactions *twilio.Reactions
 }
 
 // Config holds the settings and dependencies of the stage.
@@ -91,6 +94,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = defaultMaxBytes
+	}
+	if c.Twilio.Reactions == nil {
+		c.Twilio.Reactions = twilio.DefaultReactions()
 	}
 	c.MaxBytes = max(c.MaxBytes, c.Salesforce.MaxBody+1)
 	if c.Log == nil {

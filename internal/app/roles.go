@@ -102,7 +102,7 @@ func (a *App) newDispatcher() (runner, error) {
 	tw := a.cfg.Twilio
 	account := twilio.Config{
 		AccountSID: tw.AccountSID, APIKey: tw.APIKey, APISecret: tw.APISecret.Reveal(), BaseURL: tw.APIURL,
-		MaxIdleConnsPerHost: a.cfg.Dispatch.Concurrency, SocketTimeout: a.cfg.Dispatch.SendTimeout,
+		MaxIdleConnsPerHost: a.cfg.Dispatch.Concurrency, SocketTimeout: a.cfg.Dispatch.SendTimeout, Reactions: a.reactions,
 	}
 	if len(tw.AuthTokens) > 0 {
 		account.AuthToken = tw.AuthTokens[0].Reveal()
@@ -120,7 +120,8 @@ func (a *App) newDispatcher() (runner, error) {
 		Messages: a.stream.Consumer(stream.Dispatcher), Inbound: a.stream.Consumer(stream.Inbound),
 		Status: a.stream.Consumer(stream.StatusCallbacks), Belt: a.stream, Ledger: a.store, Twilio: client,
 		Sender: dispatcher.Sender(sender), PublicURL: a.cfg.HTTP.PublicURL, SendTimeout: a.cfg.Dispatch.SendTimeout,
-		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Concurrency: a.cfg.Dispatch.Concurrency,
+		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Concurrency: a.cfg.Dispatch.Concurrency, Reactions: a.reactions,
+		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)
@@ -156,7 +157,7 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 		Salesforce: ingest.Salesforce{
 			Orgs: a.cfg.Salesforce.OrgIDs, PathSecret: a.cfg.Salesforce.PathSecret.Reveal(), MaxBody: a.cfg.Salesforce.MaxBodyBytes,
 		},
-		Twilio:    ingest.Twilio{Verifier: twilio.NewVerifier(tokens), PublicURL: a.cfg.HTTP.PublicURL},
+		Twilio:    ingest.Twilio{Verifier: twilio.NewVerifier(tokens), PublicURL: a.cfg.HTTP.PublicURL, Reactions: a.reactions},
 		Publisher: a.stream, ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, MaxConcurrent: a.cfg.HTTP.MaxConcurrentRequests,
 		Log: a.log.With("part", "ingest"), Metrics: a.registry,
 	})

@@ -101,6 +101,8 @@ type Twilio struct {
 	From address.Address
 	// WhatsAppFrom sends WhatsApp messages.
 	WhatsAppFrom address.Address
+	// ReactionsFile is the path of a table of reactions that goes before the shipped one; empty means none.
+	ReactionsFile string
 }
 
 // Sender is one identity that messages come from.
@@ -122,6 +124,12 @@ type Dispatch struct {
 	ReconcileAfter time.Duration
 	// Concurrency is how many calls go on at once.
 	Concurrency int
+	// PollAfter is the age at which a message without a final state is asked for.
+	PollAfter time.Duration
+	// PollsPerMinute bounds these questions.
+	PollsPerMinute int
+	// InboundCheck is how often replies are looked for whose webhooks were missed.
+	InboundCheck time.Duration
 }
 
 // Log is about the log.

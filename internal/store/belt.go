@@ -33,50 +33,67 @@ const travellingSQL = `with fresh as (
 
 // Sweep finds up to limit queued messages that are due and do not travel: never put on the belt, or on a sequence at or
 // below floor (the consumer is done with it), or on a stream of another epoch. publish puts them on the belt and returns
-// their sequences. It returns how many due rows it looked at: fewer than limit means that no more are due now. Rows that
-// travel are looked at again later.
+// their sequences. Messages whose time is over are expired instead. Rows that travel are looked at again later.
 //
 // No lock is held while publish runs, since what it publishes may be claimed at once. A crash in between leaves the rows
 // for a later sweep.
 func (s *Store) Sweep(
 	ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []BeltRef) ([]uint64, error),
-) (int, error) {
-	refs, looked, err := s.takeLying(ctx, floor, epoch, limit)
-	if err != nil || len(refs) == 0 {
-		return looked, err
+) (Swept, error) {
+	refs, late, looked, err := s.takeLying(ctx, floor, epoch, limit)
+	swept := Swept{Looked: looked}
+	if err != nil {
+		return swept, err
+	}
+	if swept.Expired, err = s.expire(ctx, late); err != nil {
+		return swept, errors.Join(err, s.giveBack(ctx, refs))
+	}
+	if len(refs) == 0 {
+		return swept, nil
 	}
 	seqs, err := publish(ctx, refs)
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("put %d messages on the belt: %w", len(refs), err), s.giveBack(ctx, refs))
+		return swept, errors.Join(fmt.Errorf("put %d messages on the belt: %w", len(refs), err), s.giveBack(ctx, refs))
 	}
-	return looked, s.Travelling(ctx, refs, seqs, epoch)
+	return swept, s.Travelling(ctx, refs, seqs, epoch)
 }
 
-// takeLying finds what is due, marks what does not travel as fresh, and keeps other sweepers off all of it for a while. looked
-// is how many rows were due, up to limit.
-func (s *Store) takeLying(ctx context.Context, floor uint64, epoch string, limit int) (refs []BeltRef, looked int, err error) {
+// Swept says what a sweep did. Looked is how many due rows it looked at: fewer than its limit means that no more are due now.
+type Swept struct{ Looked, Expired int }
+
+// takeLying finds what is due, marks what does not travel as fresh, and keeps other sweepers off all of it for a while. late
+// are those for which it is too late; looked is how many rows were due, up to limit.
+func (s *Store) takeLying(
+	ctx context.Context, floor uint64, epoch string, limit int,
+) (refs []BeltRef, late []string, looked int, err error) {
 	err = s.inTx(ctx, "sweep the belt", func(tx pgx.Tx) error {
-		refs, looked = nil, 0
+		refs, late, looked = nil, nil, 0
 		rows, err := tx.Query(ctx, `with due as (
 				select message_id, seq is null or seq <= $1 or epoch <> $2 as lying from belt
-				where due_at <= now() order by due_at limit $3 for update skip locked)
+				where due_at <= now() order by due_at limit $3 for update skip locked
+			), aged as (
+				select due.*, coalesce(m.permitted_at, m.not_before) + m.expires_after <= now() as late
+				from due join message m on m.id = due.message_id)
 			update belt b set seq = case when due.lying then null else b.seq end, due_at = now() + $4::interval
-			from due where b.message_id = due.message_id
-			returning b.message_id::text, b.org, due.lying`, int64(floor), epoch, limit, beltCheck)
+			from aged due where b.message_id = due.message_id
+			returning b.message_id::text, b.org, due.lying, due.late`, int64(floor), epoch, limit, beltCheck)
 		if err != nil {
 			return err
 		}
 		var id, org string
-		var lying bool
-		return each(rows, []any{&id, &org, &lying}, func() error {
+		var lying, over bool
+		return each(rows, []any{&id, &org, &lying, &over}, func() error {
 			looked++
-			if lying {
+			switch {
+			case over:
+				late = append(late, id)
+			case lying:
 				refs = append(refs, BeltRef{Org: notification.OrgID(org), ID: id})
 			}
 			return nil
 		})
 	})
-	return refs, looked, err
+	return refs, late, looked, err
 }
 
 // giveBack makes rows that could not be published due again.

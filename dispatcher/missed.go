@@ -1,0 +1,131 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/twilio"
+)
+
+const (
+	missedRound   = 10 * time.Second // how often it is looked whether a listing is due
+	missedOverlap = 15 * time.Minute // how late Twilio's listings, and how wrong our clock, may be
+	missedWait    = 30 * time.Second // after a listing that failed
+	missedTimeout = 2 * time.Minute
+)
+
+// missedLoop finds the replies whose webhooks did not get through: at the start and every InboundCheck it lists what people sent us
+// since the last listing, and puts what the ledger does not have into CALLBACKS, where it goes the way of every reply.
+func (d *Dispatcher) missedLoop(ctx context.Context) error {
+	atOnce := true
+	return d.every(ctx, min(missedRound, d.InboundCheck), "the search for missed replies", func(ctx context.Context) error {
+		mark := "inbound." + d.Sender.Name
+		since, taken, err := d.Ledger.TakeMark(ctx, mark, d.InboundCheck, atOnce)
+		if err != nil || !taken {
+			return err
+		}
+		began := time.Now()
+		if err := d.findMissed(ctx, since.Add(-missedOverlap)); err != nil {
+			_ = d.Ledger.PutOffMark(ctx, mark, min(missedWait, d.InboundCheck)) // else it is due a little later
+			return err
+		}
+		atOnce = false
+		return d.Ledger.MoveMark(ctx, mark, began)
+	})
+}
+
+// findMissed lists, and publishes what is not known, oldest first. Replies that wait in CALLBACKS are worked on before: else they
+// would look missed.
+func (d *Dispatcher) findMissed(ctx context.Context, since time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, missedTimeout)
+	defer cancel()
+	received, err := d.listReceived(ctx, since)
+	if err != nil || len(received) == 0 {
+		return err
+	}
+	worked := barrier{belt: d.Belt, inbound: d.Inbound, worked: newNotifier()}
+	if _, err := worked.wait(ctx); err != nil {
+		return err
+	}
+	sids := make([]string, len(received))
+	for i := range received {
+		sids[i] = received[i].SID
+	}
+	known, err := d.Ledger.KnownReplies(ctx, sids)
+	if err != nil {
+		return err
+	}
+	for _, r := range slices.Backward(received) {
+		if known[r.SID] {
+			continue
+		}
+		err := d.Belt.PublishCallback(ctx, stream.KindInbound, r.SID, map[string]string{
+			stream.HeaderContentType: "application/x-www-form-urlencoded",
+			stream.HeaderReceived:    r.DateCreated.UTC().Format(time.RFC3339Nano),
+			stream.HeaderFound:       time.Now().UTC().Format(time.RFC3339Nano),
+		}, []byte(r.InboundForm().Encode()))
+		if err != nil {
+			return fmt.Errorf("put a missed reply into CALLBACKS: %w", err)
+		}
+		d.metrics.found.Inc()
+		d.Log.WarnContext(ctx, "a reply was found whose webhook had not come", "sid", r.SID, "from", r.From, "sent_at", r.DateCreated)
+	}
+	return nil
+}
+
+// listReceived lists what people sent to our sender's addresses, newest first. A messaging service has numbers of its own that we
+// do not know: then the whole account is listed.
+func (d *Dispatcher) listReceived(ctx context.Context, since time.Time) ([]twilio.Resource, error) {
+	s := d.Sender
+	if s.MessagingServiceSID != "" {
+		all, err := d.Twilio.List(ctx, twilio.ListQuery{Since: since, PageSize: twilio.MaxPageSize})
+		if err != nil {
+			return nil, err
+		}
+		return s.received(all), nil
+	}
+	var found []twilio.Resource
+	for channel, to := range map[message.Channel]address.Address{message.SMS: s.SMSFrom, message.WhatsApp: s.WhatsAppFrom} {
+		if to == "" {
+			continue
+		}
+		all, err := d.Twilio.List(ctx, twilio.ListQuery{To: string(to), Channel: channel, Since: since, PageSize: twilio.MaxPageSize})
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, s.received(all)...)
+	}
+	slices.SortStableFunc(found, func(x, y twilio.Resource) int { return y.DateCreated.Compare(x.DateCreated) })
+	return found, nil
+}
+
+// received are the messages of a listing that people sent to the sender: to its addresses, to its messaging service, or to a number
+// that our own messages in the listing show to be of the service.
+func (s Sender) received(all []twilio.Resource) []twilio.Resource {
+	pool := map[address.Address]bool{}
+	for i := range all {
+		if r := &all[i]; !r.Inbound() && s.MessagingServiceSID != "" && r.MessagingServiceSID == s.MessagingServiceSID {
+			pool[r.From] = r.From != ""
+		}
+	}
+	var found []twilio.Resource
+	for i := range all {
+		r := &all[i]
+		if !r.Inbound() {
+			continue
+		}
+		switch {
+		case r.Channel == message.WhatsApp && r.To == s.WhatsAppFrom && r.To != "",
+			r.Channel == message.SMS && r.To == s.SMSFrom && r.To != "",
+			r.Channel == message.SMS && s.MessagingServiceSID != "" && r.MessagingServiceSID == s.MessagingServiceSID,
+			r.Channel == message.SMS && r.MessagingServiceSID == "" && pool[r.To]:
+			found = append(found, *r)
+		}
+	}
+	return found
+}
