@@ -16,7 +16,7 @@ const (
 	missedRound   = 10 * time.Second // how often it is looked whether a listing is due
 	missedOverlap = 15 * time.Minute // how late Twilio's listings, and how wrong our clock, may be
 	missedWait    = 30 * time.Second // after a listing that failed
-	missedTimeout = 2 * time.Minute
+	missedTimeout = 10 * time.Minute // a busy account has many pages
 )
 
 // missedLoop finds the replies whose webhooks did not get through: at the start and every InboundCheck it lists what people sent us
