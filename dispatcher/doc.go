@@ -42,8 +42,9 @@
 //     or unknown per sender, channel and address.
 //   - The gates (consent, WhatsApp window, address free) are judged inside the claim, under the address lock that a STOP
 //     takes too. After the claim and right before the call the dispatcher reads consent once more, and again until CALLBACKS
-//     holds no reply, and no status that tells of an opt-out, that is newer than the reading; replies that nobody has worked on are waited for. So an opt-out that was
-//     durably received before the call starts stops it, a reply as well as an operator's.
+//     holds no reply, and no status that tells of an opt-out, that is newer than the reading; replies that nobody has worked
+//     on are waited for. So an opt-out that was durably received before the call starts stops it, a reply as well as an
+//     operator's.
 //   - The call gives up at a deadline well inside the lease; the deadline is checked again right before writing. What
 //     remains is a process frozen between that check and the kernel's write for longer than the lease.
 //   - An unclear outcome is a state of its own, looked up at Twilio after a wait, and never sent again before it is proven
