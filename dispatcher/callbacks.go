@@ -63,6 +63,7 @@ func (d *Dispatcher) applyStatuses(ctx context.Context, deliveries []*stream.Del
 	switch {
 	case err == nil:
 		d.metrics.moved(moved)
+		d.alerts(events)
 		d.ack(ctx, readable)
 		return nil
 	case ctx.Err() != nil:
@@ -99,22 +100,11 @@ func (d *Dispatcher) statusEvent(delivery *stream.Delivery) (store.StatusEvent, 
 	event := store.StatusEvent{
 		SID: status.SID, Status: status.Status, State: state, ErrorCode: status.ErrorCode,
 		MessageID: validUUID(query.Get("message")), AttemptID: validUUID(query.Get("attempt")), Received: received,
+		To: status.To, Channel: status.Channel,
 	}
 	d.react(&event)
 	d.learnStatus(senderOf(delivery), event, status.Channel)
 	return event, nil
-}
-
-// react notes what the table of reactions says of a failed delivery.
-func (d *Dispatcher) react(event *store.StatusEvent) {
-	if event.State != message.Failed && event.State != message.Undelivered {
-		return
-	}
-	rule := d.Reactions.For(twilio.PhaseCallback, event.ErrorCode, 0)
-	event.Fallback = rule.Fallback
-	if rule.Reaction == twilio.OptOut {
-		event.OptOut = consent.FromErrorCode
-	}
 }
 
 // replyLoop works on replies one by one, in the order in which we received them.
@@ -135,6 +125,9 @@ func (d *Dispatcher) replyLoop(ctx context.Context) error {
 }
 
 func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, held []*stream.Delivery) error {
+	if delivery.OptOut() {
+		return d.applyOptOut(ctx, delivery, held)
+	}
 	reply, err := d.reply(delivery)
 	if err != nil {
 		return d.deadLetter(ctx, stream.Callbacks, delivery, err)
@@ -157,13 +150,7 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	if reply.Consent != nil { // what it says about consent counts, whatever is wrong with the rest
 		entry := *reply.Consent
 		entry.Org, entry.Note = consent.AnyOrg, ""
-		insist := func(ctx context.Context) error {
-			if err := d.Ledger.AddConsent(ctx, entry); err != nil {
-				return temporary{fmt.Errorf("the consent of a reply can't be stored, nothing is sent meanwhile: %w", err)}
-			}
-			return nil
-		}
-		if err := d.persist(ctx, held, insist); err != nil {
+		if err := d.insist(ctx, entry, held); err != nil {
 			return err
 		}
 	}
@@ -196,6 +183,9 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	entry := consent.Entry{
 		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: in.Body,
 		OccurredAt: delivery.Stored, // not the door's clock: the order of the stream is the order of a person's words
+	}
+	if delivery.Get(stream.HeaderFound) != "" { // it came out of order: what Twilio says of its time counts
+		entry.OccurredAt = received
 	}
 	switch keyword {
 	case consent.Stop:

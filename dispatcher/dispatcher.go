@@ -32,6 +32,7 @@ type Belt interface {
 	DeadLetter(ctx context.Context, letter stream.DeadLetter) error
 	LastInbound(ctx context.Context) (uint64, error)
 	Epoch(ctx context.Context) (time.Time, error)
+	PublishCallback(ctx context.Context, kind stream.CallbackKind, id string, header map[string]string, body []byte) error
 	Trim(ctx context.Context, retention map[stream.Name]time.Duration) (map[stream.Name]uint64, error)
 }
 
@@ -43,7 +44,7 @@ type Ledger interface {
 	AddConsent(ctx context.Context, entry consent.Entry) error
 	ApplyStatus(ctx context.Context, events []store.StatusEvent) ([]message.State, error)
 	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
-	Sweep(ctx context.Context, request store.SweepRequest, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (int, error)
+	Sweep(ctx context.Context, request store.SweepRequest, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (store.Swept, error)
 	Unserved(ctx context.Context, senders []string) (map[string]int, error)
 	ExpireLeases(ctx context.Context, lookupAfter time.Duration) (int, error)
 	DueLookups(ctx context.Context, limit int, again time.Duration) ([]store.Lookup, error)
@@ -51,12 +52,21 @@ type Ledger interface {
 	NoteInDoubt(ctx context.Context, attemptID, why string, next time.Duration) error
 	KnownSIDs(ctx context.Context, sids []string) (map[string]bool, error)
 	CountUnknown(ctx context.Context) (int, error)
+	CollectPolls(ctx context.Context, after time.Duration) error
+	DuePolls(ctx context.Context, limit int) ([]store.Poll, error)
+	PutOffPoll(ctx context.Context, attemptID string, wait time.Duration) error
+	DropPoll(ctx context.Context, attemptID string) error
+	TakeMark(ctx context.Context, name string, every time.Duration, atOnce bool) (at time.Time, taken bool, err error)
+	MoveMark(ctx context.Context, name string, at time.Time) error
+	PutOffMark(ctx context.Context, name string, wait time.Duration) error
+	KnownReplies(ctx context.Context, sids []string) (map[string]bool, error)
 }
 
 // Twilio sends and looks up; *twilio.Client is one.
 type Twilio interface {
 	Send(ctx context.Context, request twilio.Request) (twilio.Result, error)
 	List(ctx context.Context, query twilio.ListQuery) ([]twilio.Resource, error)
+	Fetch(ctx context.Context, sid string) (twilio.Resource, error)
 }
 
 // Sender is one of our addresses at Twilio: a messaging service or a number for SMS, a number for WhatsApp.
@@ -91,6 +101,9 @@ type Config struct {
 	ReconcileAfter time.Duration                 // wait before an unknown outcome is looked up, and between look-ups; default 20 s
 	Tick           time.Duration                 // of the scheduler; default 500 ms
 	Tries          int                           // most tries again of a message that Twilio refuses for the time being; default 12
+	PollAfter      time.Duration                 // how old an attempt short of a final state is when Twilio is asked; default 1 h
+	PollsPerMinute int                           // most such questions; default 60
+	InboundCheck   time.Duration                 // how often Twilio is asked for replies that were missed; default 5 min
 	Retention      map[stream.Name]time.Duration // of finished stream messages; default 7 days, MESSAGES 1 hour
 	Reactions      *twilio.Reactions             // default: the shipped table
 	Failures       int                           // unclear outcomes in a row that stop a sender; default 5
@@ -107,6 +120,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Tries, 12)
 	setDefault(&c.Failures, 5)
 	setDefault(&c.ProbeAfter, firstProbe)
+	setDefault(&c.PollAfter, time.Hour)
+	setDefault(&c.PollsPerMinute, 60)
+	setDefault(&c.InboundCheck, 5*time.Minute)
 	if c.Retention == nil {
 		const day = 24 * time.Hour
 		c.Retention = map[stream.Name]time.Duration{
@@ -189,11 +205,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer context.AfterFunc(running, func() { time.AfterFunc(2*d.SendTimeout, d.recorder.giveUp) })()
 	for _, l := range d.lanes {
 		tasks.Go(func() error { return l.sendLoop(running) })
+		tasks.Go(func() error { return l.missedLoop(running) })
 	}
 	tasks.Go(func() error { return d.statusLoop(running) })
 	tasks.Go(func() error { return d.replyLoop(running) })
 	tasks.Go(func() error { return d.schedule(running) })
 	tasks.Go(func() error { return d.lookupLoop(running) })
+	tasks.Go(func() error { return d.pollLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
 	d.recorder.close()

@@ -91,13 +91,16 @@ func addressGate(c *store.Candidate, channel message.Channel) ruling {
 // judge sends a message through the gates, channel by channel in its order of preference: the first channel that passes
 // is taken. When none does, the gravest refusal is the reason.
 func (l *lane) judge(c store.Candidate) store.Verdict {
+	if !c.ExpiresAt.IsZero() && !c.Now.Before(c.ExpiresAt) {
+		return store.Verdict{Expire: true}
+	}
 	worst := message.ReasonNoRoute
 	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
 		channel := c.Message.Channels[i]
 		r := pass(l.gates, &c, channel)
 		switch {
 		case r.wait > 0:
-			return store.Verdict{Wait: r.wait, Behind: r.behind}
+			return store.Verdict{Wait: r.wait, Behind: r.behind, On: channel}
 		case r.refuse == "":
 			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel)}
 		case gravity(r.refuse) > gravity(worst):

@@ -16,6 +16,9 @@ type metrics struct {
 	errorCodes    *prometheus.CounterVec
 	replies       *prometheus.CounterVec
 	lookups       *prometheus.CounterVec
+	alerted       *prometheus.CounterVec
+	polls         *prometheus.CounterVec
+	found         prometheus.Counter
 	claims        prometheus.Counter
 	waiting       prometheus.Counter
 	waits         prometheus.Counter
@@ -36,6 +39,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		errorCodes:    counters("beckon_twilio_errors_total", "Calls to Twilio that failed, by Twilio's error code (0: none).", "code"),
 		replies:       counters("beckon_replies_total", "Replies received.", "keyword"),
 		lookups:       counters("beckon_lookups_total", "Look-ups of unknown outcomes.", "result"),
+		alerted:       counters("beckon_alerts_total", "Failures that an operator must look at, by Twilio's error code.", "code"),
+		polls:         counters("beckon_polls_total", "Messages whose status Twilio was asked for.", "result"),
+		found:         counter("beckon_replies_found_total", "Replies whose webhook was missed and that a listing found."),
 		claims:        counter("beckon_claims_total", "Messages claimed for sending."),
 		waiting:       counter("beckon_claims_postponed_total", "Messages that a gate told to wait."),
 		waits:         counter("beckon_dispatcher_waits_total", "Tries after which the dispatcher waited for Postgres or NATS."),
@@ -54,7 +60,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
-		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls,
+		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found,
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
@@ -71,7 +77,12 @@ func (m *metrics) claimed(result *store.ClaimResult) {
 		m.suppressed.WithLabelValues(string(reason)).Inc()
 		m.states.WithLabelValues(string(message.Suppressed)).Inc()
 	}
+	m.expired(result.Expired)
 }
+
+func (m *metrics) expired(n int) { m.states.WithLabelValues(string(message.Expired)).Add(float64(n)) }
+
+func (m *metrics) alert(code int) { m.alerted.WithLabelValues(strconv.Itoa(code)).Inc() }
 
 func (m *metrics) recorded(outcomes []store.Outcome) {
 	for _, o := range outcomes {

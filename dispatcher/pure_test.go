@@ -78,8 +78,10 @@ func TestJudge(t *testing.T) {
 		"template, window open":        {store.Candidate{Message: templateOnly, LastInbound: wrote(time.Hour)}, everySender(), send(message.WhatsApp, 0)},
 		"both forms, window open":      {store.Candidate{Message: wa(person), LastInbound: wrote(time.Hour)}, everySender(), freely},
 		"both forms, window closed":    {store.Candidate{Message: wa(person), LastInbound: wrote(25 * time.Hour)}, everySender(), send(message.WhatsApp, 0)},
-		"another call is open":         {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Sending)}, everySender(), store.Verdict{Wait: busyWait}},
-		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait, Behind: message.ReasonBehindUnknown}},
+		"another call is open":         {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Sending)}, everySender(), store.Verdict{Wait: busyWait, On: message.SMS}},
+		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait, Behind: message.ReasonBehindUnknown, On: message.SMS}},
+		"too late":                     {store.Candidate{Message: sms(person, "x"), ExpiresAt: now}, everySender(), store.Verdict{Expire: true}},
+		"just in time":                 {store.Candidate{Message: sms(person, "x"), ExpiresAt: now.Add(time.Second)}, everySender(), send(message.SMS, 0)},
 		"busy on the other channel":    {store.Candidate{Message: sms(person, "x"), Live: live(message.WhatsApp, message.Sending)}, everySender(), send(message.SMS, 0)},
 		"an opt-out is not waited for": {store.Candidate{Message: sms(person, "x"), Consent: all(consent.OptOut), Live: live(message.SMS, message.Sending)}, everySender(), refused(message.ReasonOptedOut)},
 	} {

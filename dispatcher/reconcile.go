@@ -45,11 +45,15 @@ func (d *Dispatcher) reconcile(ctx context.Context, l store.Lookup) error {
 		return d.Ledger.NoteAbsence(ctx, l.AttemptID, d.ReconcileAfter)
 	}
 	d.metrics.lookups.WithLabelValues("absent").Inc()
-	d.Log.InfoContext(ctx, "an unknown attempt is proven absent, its message is queued again", "attempt", l.AttemptID)
-	return d.record(ctx, store.Outcome{
+	o := store.Outcome{
 		MessageID: l.MessageID, AttemptID: l.AttemptID, State: message.Absent, Detail: "not in two listings of Twilio's messages",
 		MessageState: message.Queued, Reason: message.ReasonProvenAbsent, NextChannel: l.NextChannel,
-	})
+	}
+	if l.Left <= 0 {
+		o.MessageState, o.Reason = message.Expired, message.ReasonValidity
+	}
+	d.Log.InfoContext(ctx, "an unknown attempt is proven absent", "attempt", l.AttemptID, "its_message_becomes", o.MessageState)
+	return d.record(ctx, o)
 }
 
 // adopt gives the attempt the SID of the message that was found. What Twilio says of it beyond that it took it counts like a
@@ -66,14 +70,25 @@ func (d *Dispatcher) adopt(ctx context.Context, l store.Lookup, found *twilio.Re
 			MessageID: l.MessageID, AttemptID: l.AttemptID, State: state, SID: found.SID, Detail: "found by look-up", MessageState: state,
 		})
 	}
+	_, err := d.applyFound(ctx, found, l.MessageID, l.AttemptID, state)
+	return err
+}
+
+// applyFound applies what Twilio says of a message when it is asked, like a callback. It returns the states that messages moved to.
+func (d *Dispatcher) applyFound(
+	ctx context.Context, found *twilio.Resource, messageID, attemptID string, state message.State,
+) ([]message.State, error) {
 	event := store.StatusEvent{
-		SID: found.SID, Status: found.Status, State: state, ErrorCode: found.ErrorCode, MessageID: l.MessageID, AttemptID: l.AttemptID,
-		Received: time.Now(),
+		SID: found.SID, Status: found.Status, State: state, ErrorCode: found.ErrorCode, MessageID: messageID, AttemptID: attemptID,
+		Received: time.Now(), To: found.To, Channel: found.Channel,
 	}
 	d.react(&event)
 	moved, err := d.Ledger.ApplyStatus(ctx, []store.StatusEvent{event})
 	d.metrics.moved(moved)
-	return err
+	if len(moved) > 0 {
+		d.alerts([]store.StatusEvent{event})
+	}
+	return moved, err
 }
 
 // record stores an outcome. A SID that another attempt took meanwhile leaves this one unknown.

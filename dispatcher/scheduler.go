@@ -41,7 +41,12 @@ func (d *Dispatcher) lookupLoop(ctx context.Context) error {
 
 // everyTick works at once and at each tick, until ctx ends. Failures are told once.
 func (d *Dispatcher) everyTick(ctx context.Context, what string, work func(context.Context) error) error {
-	ticker := time.NewTicker(d.Tick)
+	return d.every(ctx, d.Tick, what, work)
+}
+
+// every is everyTick with an interval of its own.
+func (d *Dispatcher) every(ctx context.Context, interval time.Duration, what string, work func(context.Context) error) error {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	failing := false
 	for {
@@ -97,7 +102,7 @@ func (d *Dispatcher) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// sweep puts on the belt what is due and does not travel, sender by sender.
+// sweep puts on the belt what is due and does not travel, and ends what is too late, sender by sender.
 func (d *Dispatcher) sweep(ctx context.Context) error {
 	var failed []error
 	for _, l := range d.lanes {
@@ -119,8 +124,9 @@ func (l *lane) sweep(ctx context.Context) error {
 		Sender: l.Sender.Name, Floor: floor, Epoch: epoch.UTC().Format(time.RFC3339Nano), Limit: sweepLimit, Pace: l.Pace,
 	}
 	for range sweepRounds {
-		n, err := l.Ledger.Sweep(ctx, request, l.putOnBelt)
-		if err != nil || n < sweepLimit {
+		swept, err := l.Ledger.Sweep(ctx, request, l.putOnBelt)
+		l.metrics.expired(swept.Expired)
+		if err != nil || swept.Looked < sweepLimit {
 			return err
 		}
 	}

@@ -22,6 +22,11 @@ const (
 func (l *lane) send(ctx context.Context, c store.Claimed, deadline time.Time, admitted leave) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	if late(c, 0) {
+		l.breaker.release(admitted, 1)
+		l.recorder.put(canceled(c, message.Expired, message.ReasonValidity))
+		return
+	}
 	if !time.Now().Before(deadline) { // frozen since the claim: the lease may be over soon
 		l.breaker.release(admitted, 1)
 		l.recorder.put(canceled(c, message.Queued, message.ReasonRetry))
@@ -46,7 +51,7 @@ func (l *lane) send(ctx context.Context, c store.Claimed, deadline time.Time, ad
 }
 
 func (l *lane) request(c store.Claimed) twilio.Request {
-	request := twilio.Request{To: string(c.Message.To), Channel: c.Channel}
+	request := twilio.Request{To: string(c.Message.To), Channel: c.Channel, ValidityPeriod: remaining(c)}
 	if l.PublicURL != "" {
 		query := url.Values{"message": {c.Message.ID}, "attempt": {c.AttemptID}}
 		request.StatusCallback = l.PublicURL + "/twilio/status?" + query.Encode() + twilio.CallbackOverrides
@@ -93,6 +98,12 @@ func (d *Dispatcher) classify(c store.Claimed, err error) store.Outcome {
 	case twilio.Refused:
 		o.State = message.Refused
 		d.refused(&o, c, failure)
+		if failure.Rule.Alert {
+			d.metrics.alert(failure.Code)
+		}
+	}
+	if o.MessageState == message.Queued && late(c, o.RetryAfter) {
+		o.MessageState, o.Reason = message.Expired, message.ReasonValidity
 	}
 	return o
 }
@@ -140,7 +151,11 @@ func (d *Dispatcher) retry(o *store.Outcome, c store.Claimed, failure *twilio.Er
 		return
 	}
 	o.Try, o.MessageState, o.Reason = true, message.Queued, message.ReasonRetry
-	o.RetryAfter = max(backoff(c.Tries+1), failure.RetryAfter, failure.Rule.RetryAfter)
+	if failure.Reaction == twilio.Defer {
+		o.RetryAfter = max(deferral(&failure.Rule), failure.RetryAfter)
+		return
+	}
+	o.RetryAfter = max(backoff(c.Tries+1), failure.RetryAfter, jitter(doubled(failure.Rule.RetryAfter, c.Tries)))
 }
 
 // backoff doubles from a second to five minutes, a tenth up or down.
@@ -149,6 +164,11 @@ func (d *Dispatcher) retry(o *store.Outcome, c store.Claimed, failure *twilio.Er
 func backoff(attempt int) time.Duration {
 	wait := firstRetry << min(max(attempt-1, 0), 10)
 	wait = min(wait, longestRetry)
+	return jitter(wait)
+}
+
+// jitter is a tenth up or down.
+func jitter(wait time.Duration) time.Duration {
 	return wait + time.Duration((rand.Float64()-0.5)*0.2*float64(wait)) //nolint:gosec // jitter needs no secrecy
 }
 

@@ -207,9 +207,10 @@ func TestRefusedForGood(t *testing.T) {
 	m := w.becomes(w.queue(sms("+15005550001", "x"))[0], message.Failed) // 21211
 	require.Equal(t, message.ReasonRejected, m.Reason)
 	require.Equal(t, 21211, m.ErrorCode)
-	m = w.becomes(w.queue(sms("+15005553003", "x"))[0], message.Undelivered) // 30003
+	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.Undelivered, Code: 30006})
+	m = w.becomes(w.queue(sms(person, "x"))[0], message.Undelivered)
 	require.Equal(t, message.ReasonDelivery, m.Reason)
-	require.Equal(t, 30003, m.ErrorCode)
+	require.Equal(t, 30006, m.ErrorCode)
 }
 
 // inFlight watches the calls and fails the test when two to one address overlap.

@@ -251,7 +251,7 @@ func TestEveryRuleKeyIsDocumented(t *testing.T) {
 	text := read(t, "rules.md")
 	keys := []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language", "vars", "once",
-		"delay", "quiet_hours", "sender",
+		"delay", "expires_after", "quiet_hours", "sender",
 	}
 	for _, key := range keys {
 		require.Containsf(t, text, "\n| `"+key+"` |", "rules.md has no row for the key")

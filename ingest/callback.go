@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/twilio"
 )
@@ -22,8 +24,9 @@ const (
 // takeMessage stores a person's message. Twilio answers STOP and HELP itself, and Beckon's own replies go out through
 // the dispatcher, so the answer is always empty.
 func (i *Ingest) takeMessage(w http.ResponseWriter, r *http.Request) (accepted, error) {
-	attrs, err := i.takeCallback(r, stream.KindInbound, func(form url.Values) (string, error) {
-		return sid(form, "MessageSid", "SmsMessageSid", "SmsSid")
+	attrs, err := i.takeCallback(r, func(form url.Values) (stream.CallbackKind, string, error) {
+		id, err := sid(form, "MessageSid", "SmsMessageSid", "SmsSid")
+		return stream.KindInbound, id, err
 	})
 	if err != nil {
 		return nil, err
@@ -32,18 +35,23 @@ func (i *Ingest) takeMessage(w http.ResponseWriter, r *http.Request) (accepted, 
 	return attrs, nil
 }
 
-// takeStatus stores a delivery status. Each change of state is its own, so state and error code belong to the key.
+// takeStatus stores a delivery status. Each change of state is its own, so state and error code belong to the key. One whose error
+// code says that the person opted out is stored among the replies, since it holds back sending as a STOP does.
 func (i *Ingest) takeStatus(w http.ResponseWriter, r *http.Request) (accepted, error) {
-	attrs, err := i.takeCallback(r, stream.KindStatus, func(form url.Values) (string, error) {
+	attrs, err := i.takeCallback(r, func(form url.Values) (stream.CallbackKind, string, error) {
 		id, err := sid(form, "MessageSid", "SmsSid")
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		status := form.Get("MessageStatus")
 		if status == "" {
 			status = form.Get("SmsStatus")
 		}
-		return id + "." + url.QueryEscape(status) + "." + url.QueryEscape(form.Get("ErrorCode")), nil
+		kind := stream.KindStatus
+		if i.saysOptOut(status, form.Get("ErrorCode")) {
+			kind = stream.KindOptOut
+		}
+		return kind, id + "." + url.QueryEscape(status) + "." + url.QueryEscape(form.Get("ErrorCode")), nil
 	})
 	if err != nil {
 		return nil, err
@@ -52,8 +60,19 @@ func (i *Ingest) takeStatus(w http.ResponseWriter, r *http.Request) (accepted, e
 	return attrs, nil
 }
 
+// saysOptOut looks a failed status up in the table of reactions.
+func (i *Ingest) saysOptOut(status, errorCode string) bool {
+	state, known := twilio.StatusToState(status)
+	code, err := strconv.Atoi(errorCode)
+	if !known || err != nil || state != message.Failed && state != message.Undelivered {
+		return false
+	}
+	return i.cfg.Twilio.Reactions.For(twilio.PhaseCallback, code, 0).Reaction == twilio.OptOut
+}
+
+// takeCallback checks a callback and makes it durable; sort says of which kind it is, and what its duplicate key.
 func (i *Ingest) takeCallback(
-	r *http.Request, kind stream.CallbackKind, key func(form url.Values) (string, error),
+	r *http.Request, sort func(form url.Values) (stream.CallbackKind, string, error),
 ) (accepted, error) {
 	received := time.Now()
 	if r.Method != http.MethodPost {
@@ -79,7 +98,7 @@ func (i *Ingest) takeCallback(
 	if err != nil {
 		return nil, errNoSID // signed, but not a form
 	}
-	id, err := key(form)
+	kind, id, err := sort(form)
 	if err != nil {
 		return nil, err
 	}

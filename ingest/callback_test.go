@@ -75,8 +75,20 @@ func TestCallbacksAreStoredThenAnswered(t *testing.T) {
 		require.Equal(t, http.StatusNoContent, r.status, r.body)
 		require.Empty(t, r.body)
 	}
-	status := fetch(t, c, stream.StatusCallbacks, 3)
-	require.Len(t, status, 3, "the repeat is stored once")
+	for _, code := range []string{"21610", "63014"} {
+		require.Equal(t, http.StatusNoContent, h.callback(t, target, statusForm("undelivered", code), token).status)
+	}
+	h.callback(t, target, statusForm("sent", "21610"), token) // no failure, whatever its code
+	optOuts := fetch(t, c, stream.Inbound, 2)
+	require.Len(t, optOuts, 2, "what says that the person opted out is among the replies, for which sending waits")
+	require.True(t, optOuts[0].OptOut())
+	require.False(t, inbound[0].OptOut())
+	require.Equal(t, "message=m%2F1&attempt=a1", optOuts[0].Get(stream.HeaderQuery))
+	last, err := c.LastInbound(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, optOuts[1].Seq, last)
+	status := fetch(t, c, stream.StatusCallbacks, 4)
+	require.Len(t, status, 4, "the repeat is stored once")
 	require.Equal(t, "message=m%2F1&attempt=a1", status[0].Get(stream.HeaderQuery))
 	for _, value := range []string{"15005550006", "Stop", messageSID} {
 		require.NotContains(t, h.log.String(), value)

@@ -13,6 +13,7 @@ import (
 	"github.com/beckonhq/beckon/internal/notification"
 	"github.com/beckonhq/beckon/internal/salesforce"
 	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/twilio"
 )
 
 const (
@@ -59,6 +60,8 @@ type Twilio struct {
 	PublicURL string
 	// Senders are our own addresses: they tell which sender a callback is about. None: all are about the default one.
 	Senders []Sender
+	// Reactions tells which error codes of a status say that the person opted out. Default: the shipped table.
+	Reactions *twilio.Reactions
 }
 
 // Config holds the settings and dependencies of the stage.
@@ -93,6 +96,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = defaultMaxBytes
+	}
+	if c.Twilio.Reactions == nil {
+		c.Twilio.Reactions = twilio.DefaultReactions()
 	}
 	c.MaxBytes = max(c.MaxBytes, c.Salesforce.MaxBody+1)
 	if c.Log == nil {

@@ -68,7 +68,7 @@ func (r *Router) draw(p store.Pending, draft *rule.Draft, texts *templates.Set) 
 		Org: p.Envelope.Org, NotificationID: p.Notification.ID, RecordID: p.Notification.RecordID, Object: p.Envelope.Object,
 		ContactID: draft.Contact, Rule: draft.Rule, Sender: draft.Sender, Template: draft.Template, Language: language(content, draft),
 		Purpose: draft.Purpose, Channels: draft.Channels, Content: content, State: message.Queued,
-		CreatedAt: now, NotBefore: now.Add(draft.Delay),
+		CreatedAt: now, NotBefore: now.Add(draft.Delay), ExpiresAfter: draft.ExpiresAfter,
 	}
 	if err != nil {
 		base.Detail = err.Error()

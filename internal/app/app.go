@@ -25,6 +25,7 @@ import (
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/telemetry"
+	"github.com/beckonhq/beckon/internal/twilio"
 )
 
 // publicListener is the name of the part that Salesforce and Twilio reach, privateListener of the one for operators.
@@ -67,6 +68,7 @@ type App struct {
 	migrated   chan struct{} // closed when the schema is there
 	doorOpen   chan struct{} // closed when the public listener listens
 	policies   *policies
+	reactions  *twilio.Reactions
 	dispatcher atomic.Pointer[dispatcher.Dispatcher]
 	addresses  embedded.Addresses
 	public     *listener
@@ -112,6 +114,7 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 		do   func(ctx, running context.Context) error
 	}{
 		{"rules", a.loadRules},
+		{"reactions", a.loadReactions},
 		{"data directory", a.lockDir},
 		{"NATS", a.startNATS},
 		{privateListener, a.startAdmin},

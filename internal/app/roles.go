@@ -112,8 +112,9 @@ func (a *App) newDispatcher() (runner, error) {
 	stage, err := dispatcher.New(dispatcher.Config{
 		Lanes: lanes, Inbound: a.stream.Consumer(stream.Inbound), Status: a.stream.Consumer(stream.StatusCallbacks),
 		Belt: a.stream, Ledger: a.store, PublicURL: a.cfg.HTTP.PublicURL, SendTimeout: a.cfg.Dispatch.SendTimeout,
-		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter,
-		Log:            a.log.With("part", "dispatcher"), Metrics: a.registry,
+		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions, PollAfter: a.cfg.Dispatch.PollAfter,
+		PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
+		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)
 	return stage, err
@@ -178,7 +179,9 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 		Salesforce: ingest.Salesforce{
 			Orgs: a.cfg.Salesforce.OrgIDs, PathSecret: a.cfg.Salesforce.PathSecret.Reveal(), MaxBody: a.cfg.Salesforce.MaxBodyBytes,
 		},
-		Twilio:    ingest.Twilio{Verifier: twilio.NewVerifier(tokens), PublicURL: a.cfg.HTTP.PublicURL, Senders: senders},
+		Twilio: ingest.Twilio{
+			Verifier: twilio.NewVerifier(tokens), PublicURL: a.cfg.HTTP.PublicURL, Senders: senders, Reactions: a.reactions,
+		},
 		Publisher: a.stream, ConfirmTimeout: a.cfg.Salesforce.ConfirmTimeout, MaxConcurrent: a.cfg.HTTP.MaxConcurrentRequests,
 		Log: a.log.With("part", "ingest"), Metrics: a.registry,
 	})

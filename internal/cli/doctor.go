@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/beckonhq/beckon/internal/app"
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/embedded"
 )
@@ -45,7 +46,7 @@ func (r *root) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the whole installation and say what to do",
-		Long: "Look at the configuration, rules, templates, data directory, NATS, Postgres, sender, public URL, the running server\n" +
+		Long: "Look at the configuration, rules, templates, reactions, data directory, NATS, Postgres, sender, public URL, the running server\n" +
 			"and Twilio, in this order, and say what to do about each problem. Nothing is changed and nothing is sent.\n\n" +
 			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.",
 		Example: "  beckon doctor\n  beckon doctor --offline --json",
@@ -105,6 +106,7 @@ func (r *root) diagnose(ctx context.Context, offline bool) []finding {
 	}{
 		{"configuration", d.configuration},
 		{"rules", func(context.Context) []finding { return d.policy(r) }},
+		{"reactions", d.reactions},
 		{"data directory", d.dataDir},
 		{"NATS", d.nats},
 		{"Postgres", d.postgres},
@@ -145,6 +147,18 @@ func (d *doctor) configuration(context.Context) []finding {
 		})
 	}
 	return findings
+}
+
+func (d *doctor) reactions(context.Context) []finding {
+	path := d.cfg.Twilio.ReactionsFile
+	table, err := app.LoadReactions(path)
+	switch {
+	case err != nil:
+		return say(bad, err.Error(), "correct it, serve does not start with it")
+	case path == "":
+		return say(good, fmt.Sprintf("%d entries, the shipped table", table.Codes()), "")
+	}
+	return say(good, fmt.Sprintf("%d entries, with those of %s", table.Codes(), path), "")
 }
 
 func (d *doctor) policy(r *root) []finding {

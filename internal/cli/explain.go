@@ -210,6 +210,7 @@ type wouldBeMessage struct {
 	Language string            `json:"language"`
 	Contact  string            `json:"contact_id,omitempty"`
 	Delay    string            `json:"delay,omitempty"`
+	Expires  string            `json:"expires_after"`
 	Once     rule.Once         `json:"once,omitempty"`
 	Content  message.Content   `json:"content"`
 	Error    string            `json:"error,omitempty"` // of the template
@@ -296,6 +297,7 @@ func wouldBe(p *policy, draft *rule.Draft) []wouldBeMessage {
 		m := wouldBeMessage{
 			Rule: draft.Rule, To: to, Channels: draft.Channels, Template: draft.Template, Purpose: draft.Purpose,
 			Language: draft.Language, Contact: draft.Contact, Once: draft.Once, Content: content,
+			Expires: draft.ExpiresAfter.String(),
 		}
 		if number, err := address.Parse(to, p.cfg.DefaultRegion); !errors.Is(err, address.ErrInvalid) {
 			m.To, m.Valid = string(number), true

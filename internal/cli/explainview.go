@@ -74,6 +74,9 @@ func conditions(m *wouldBeMessage) string {
 	if m.Delay != "" {
 		text += ", after " + m.Delay
 	}
+	if m.Expires != message.DefaultValidity.String() {
+		text += ", within " + m.Expires
+	}
 	if m.Once != "" {
 		text += fmt.Sprintf(", once for this %s", m.Once)
 	}

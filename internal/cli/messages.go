@@ -17,7 +17,7 @@ import (
 )
 
 func (r *root) messages() *cobra.Command {
-	return group("messages", "List messages", r.messagesList())
+	return group("messages", "List messages, and settle those whose outcome is unknown", r.messagesList(), r.messagesSettle())
 }
 
 func (r *root) messagesList() *cobra.Command {

@@ -100,6 +100,8 @@ type Twilio struct {
 	WhatsAppFrom address.Address
 	// Rate bounds what the sender default sends.
 	Rate Rate
+	// ReactionsFile is the path of a table of reactions that goes before the shipped one; empty means none.
+	ReactionsFile string
 }
 
 // Dispatch is about the calls to Twilio.
@@ -110,6 +112,12 @@ type Dispatch struct {
 	ReconcileAfter time.Duration
 	// Concurrency is how many calls of each sender go on at once, unless it says otherwise itself.
 	Concurrency int
+	// PollAfter is the age at which a message without a final state is asked for.
+	PollAfter time.Duration
+	// PollsPerMinute bounds these questions.
+	PollsPerMinute int
+	// InboundCheck is how often replies are looked for whose webhooks were missed.
+	InboundCheck time.Duration
 }
 
 // Log is about the log.

@@ -55,7 +55,10 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c := load(t)
 	require.Equal(t, config.HTTP{Addr: ":8080", AdminAddr: "127.0.0.1:9090", MaxConcurrentRequests: 512}, c.HTTP)
-	require.Equal(t, config.Dispatch{SendTimeout: 10 * time.Second, ReconcileAfter: 20 * time.Second, Concurrency: 64}, c.Dispatch)
+	require.Equal(t, config.Dispatch{
+		SendTimeout: 10 * time.Second, ReconcileAfter: 20 * time.Second, Concurrency: 64,
+		PollAfter: time.Hour, PollsPerMinute: 60, InboundCheck: 5 * time.Minute,
+	}, c.Dispatch)
 	require.Equal(t, config.NATS{Replicas: 1}, c.NATS)
 	require.Equal(t, "./data", c.DataDir)
 	require.Equal(t, "./rules", c.RulesDir)

@@ -38,12 +38,16 @@
 //	twilio.whatsapp_from           TWILIO_WHATSAPP_FROM
 //	twilio.rate                    TWILIO_RATE
 //	twilio.api_url                 BECKON_TWILIO_API_URL           https://api.twilio.com
+//	twilio.reactions_file          BECKON_REACTIONS_FILE           empty: the shipped table
 //	rules_dir                      BECKON_RULES_DIR                ./rules
 //	templates_dir                  BECKON_TEMPLATES_DIR            empty: the shipped ones
 //	default_region                 BECKON_DEFAULT_REGION           US
 //	dispatch.send_timeout          BECKON_SEND_TIMEOUT             10s
 //	dispatch.reconcile_after       BECKON_RECONCILE_AFTER          20s
 //	dispatch.concurrency           BECKON_DISPATCH_CONCURRENCY     64
+//	dispatch.poll_after            BECKON_POLL_AFTER               1h
+//	dispatch.polls_per_minute      BECKON_POLLS_PER_MINUTE         60
+//	dispatch.inbound_check         BECKON_INBOUND_CHECK            5m
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text

@@ -120,6 +120,9 @@ func twilioSettings() []setting {
 		def("twilio.api_url", "BECKON_TWILIO_API_URL", "https://api.twilio.com",
 			"The base URL of the Twilio REST API, for tests and simulators.",
 			func(c *Config) value { return webURL(&c.Twilio.APIURL) }),
+		def("twilio.reactions_file", "BECKON_REACTIONS_FILE", "",
+			"The path of a table of reactions to error codes; its entries replace those of the shipped table.",
+			func(c *Config) value { return text(&c.Twilio.ReactionsFile) }),
 	}
 }
 
@@ -141,6 +144,14 @@ func otherSettings() []setting {
 			func(c *Config) value { return duration(&c.Dispatch.ReconcileAfter) }),
 		def("dispatch.concurrency", "BECKON_DISPATCH_CONCURRENCY", "64", "How many calls to Twilio go on at once, for each sender.",
 			func(c *Config) value { return number(&c.Dispatch.Concurrency, 1, 10_000) }),
+		def("dispatch.poll_after", "BECKON_POLL_AFTER", "1h",
+			"How old a message without a final state is when Twilio is asked for it, since its callbacks may be lost.",
+			func(c *Config) value { return duration(&c.Dispatch.PollAfter) }),
+		def("dispatch.polls_per_minute", "BECKON_POLLS_PER_MINUTE", "60", "How many such questions each dispatcher asks at most.",
+			func(c *Config) value { return number(&c.Dispatch.PollsPerMinute, 1, 6000) }),
+		def("dispatch.inbound_check", "BECKON_INBOUND_CHECK", "5m",
+			"How often Twilio is asked for replies whose webhooks were missed.",
+			func(c *Config) value { return duration(&c.Dispatch.InboundCheck) }),
 		def("shutdown_timeout", "BECKON_SHUTDOWN_TIMEOUT", "20s", "How long work in flight may take when Beckon stops.",
 			func(c *Config) value { return duration(&c.ShutdownTimeout) }),
 		def("log.level", "BECKON_LOG_LEVEL", "info", "debug, info, warn or error.",

@@ -8,6 +8,6 @@
 //	             v
 //	          unknown -> accepted ... | (proven absent: queued again)
 //
-// plus suppressed and expired for a message that was rightly not sent. Within an attempt a state only moves forward,
+// plus suppressed for a message that was rightly not sent, and expired for one that could not be sent in its time. Within an attempt a state only moves forward,
 // whatever the order in which callbacks arrive, and may skip steps, since callbacks get lost. The package is pure.
 package message

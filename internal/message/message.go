@@ -49,7 +49,11 @@ const (
 	ReasonBehindUnknown    Reason = "behind_unknown"    // queued: an earlier message to this address has an unknown outcome
 	ReasonSenderStopped    Reason = "sender_stopped"    // queued: Twilio refuses the sender on this channel
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
+	ReasonValidity         Reason = "validity"          // expired: it could not be sent in its time
 )
+
+// DefaultValidity is how long a message may be sent when its rule does not say.
+const DefaultValidity = 4 * time.Hour
 
 // SMSContent is a rendered text message with its size on the wire.
 type SMSContent struct {
@@ -95,6 +99,7 @@ type Message struct {
 	Reason         Reason
 	Detail         string // words for a person, without field values; may be empty
 	NotBefore      time.Time
+	ExpiresAfter   time.Duration // how long after the first moment at which sending was permitted it may be sent; 0: DefaultValidity
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 

@@ -43,12 +43,14 @@ func (s State) rank() int {
 		return 3
 	case Sent:
 		return 4
-	case Undelivered, Failed, Delivered:
+	case Undelivered, Failed:
 		return 5
-	case Read:
+	case Delivered: // proves more than a failure, which it may follow
 		return 6
-	case Suppressed, Expired, Absent, Canceled, Refused:
+	case Read:
 		return 7
+	case Suppressed, Expired, Absent, Canceled, Refused:
+		return 8
 	}
 	return -1
 }

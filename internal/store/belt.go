@@ -45,54 +45,70 @@ const longestCheck = 10 * time.Minute
 
 // Sweep finds up to Limit queued messages of a sender that are due and do not travel: never put on the belt, or on a sequence
 // at or below Floor (the consumer is done with it), or on a stream of another epoch. publish puts them on the belt and returns
-// their sequences. It returns how many due rows it looked at: fewer than Limit means that no more are due now. Rows that
-// travel are looked at again later: those of a sender with a rate, all the later the more of the stream is before them, since
-// a long line would otherwise be read and written again and again while it moves slowly.
+// their sequences. Messages whose time is over are expired instead. Rows that travel are looked at again later: those of a
+// sender with a rate, all the later the more of the stream is before them, since a long line would otherwise be read and
+// written again and again while it moves slowly.
 //
 // No lock is held while publish runs, since what it publishes may be claimed at once. A crash in between leaves the rows
 // for a later sweep.
 func (s *Store) Sweep(
 	ctx context.Context, request SweepRequest, publish func(context.Context, []BeltRef) ([]uint64, error),
-) (int, error) {
-	refs, looked, err := s.takeLying(ctx, request)
-	if err != nil || len(refs) == 0 {
-		return looked, err
+) (Swept, error) {
+	refs, late, looked, err := s.takeLying(ctx, request)
+	swept := Swept{Looked: looked}
+	if err != nil {
+		return swept, err
+	}
+	if swept.Expired, err = s.expire(ctx, late); err != nil {
+		return swept, errors.Join(err, s.giveBack(ctx, refs))
+	}
+	if len(refs) == 0 {
+		return swept, nil
 	}
 	seqs, err := publish(ctx, refs)
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("put %d messages on the belt: %w", len(refs), err), s.giveBack(ctx, refs))
+		return swept, errors.Join(fmt.Errorf("put %d messages on the belt: %w", len(refs), err), s.giveBack(ctx, refs))
 	}
-	return looked, s.Travelling(ctx, refs, seqs, request.Epoch)
+	return swept, s.Travelling(ctx, refs, seqs, request.Epoch)
 }
 
-// takeLying finds what is due, marks what does not travel as fresh, and keeps other sweepers off all of it for a while. looked
-// is how many rows were due, up to limit.
-func (s *Store) takeLying(ctx context.Context, request SweepRequest) (refs []BeltRef, looked int, err error) {
+// Swept says what a sweep did. Looked is how many due rows it looked at: fewer than its limit means that no more are due now.
+type Swept struct{ Looked, Expired int }
+
+// takeLying finds what is due, marks what does not travel as fresh, and keeps other sweepers off all of it for a while. late
+// are those for which it is too late; looked is how many rows were due, up to limit.
+func (s *Store) takeLying(ctx context.Context, request SweepRequest) (refs []BeltRef, late []string, looked int, err error) {
 	err = s.inTx(ctx, "sweep the belt", func(tx pgx.Tx) error {
-		refs, looked = nil, 0
+		refs, late, looked = nil, nil, 0
 		rows, err := tx.Query(ctx, `with due as (
 				select message_id, seq is null or seq <= $1 or epoch <> $2 as lying from belt
-				where sender = $5 and due_at <= now() order by due_at limit $3 for update skip locked)
+				where sender = $5 and due_at <= now() order by due_at limit $3 for update skip locked
+			), aged as (
+				select due.*, coalesce(m.permitted_at, m.not_before) + m.expires_after <= now() as late
+				from due join message m on m.id = due.message_id)
 			update belt b set seq = case when due.lying then null else b.seq end,
 				due_at = now() + $4::interval
 					+ case when due.lying then interval '0' else least(least(b.seq - $1, 1000000) * $6::interval, $7::interval) end
-			from due where b.message_id = due.message_id
-			returning b.message_id::text, b.org, due.lying`,
+			from aged due where b.message_id = due.message_id
+			returning b.message_id::text, b.org, due.lying, due.late`,
 			int64(request.Floor), request.Epoch, request.Limit, beltCheck, request.Sender, request.Pace, longestCheck)
 		if err != nil {
 			return err
 		}
 		var id, org string
-		var lying bool
-		return each(rows, []any{&id, &org, &lying}, func() error {
+		var lying, over bool
+		return each(rows, []any{&id, &org, &lying, &over}, func() error {
 			looked++
-			if lying {
+			switch {
+			case over:
+				late = append(late, id)
+			case lying:
 				refs = append(refs, BeltRef{Org: notification.OrgID(org), ID: id, Sender: request.Sender})
 			}
 			return nil
 		})
 	})
-	return refs, looked, err
+	return refs, late, looked, err
 }
 
 // giveBack makes rows that could not be published due again.

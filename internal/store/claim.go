@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -20,23 +19,31 @@ import (
 // address lock.
 type Candidate struct {
 	Message     message.Message
-	Tries       int // refusals that count against it
-	NextChannel int // index into Message.Channels of the first one not tried in vain
+	Tries       int             // refusals on Channel that count against it
+	Channel     message.Channel // of the attempt before; empty before the first one
+	ExpiresAt   time.Time       // then it is too late
+	Permitted   bool            // sending was permitted before: the time runs
+	NextChannel int             // index into Message.Channels of the first one not tried in vain
 	Consent     consent.State
 	LastInbound map[message.Channel]time.Time     // when the person last wrote to the sender
 	Live        map[message.Channel]message.State // attempts to this address in sending or unknown
 	Now         time.Time                         // the database's clock
+
+	rival bool // an older message to the same person that this claim does not take
 }
 
-// Verdict is what the gates say of a candidate. Exactly one of Send, Suppress and Wait is set.
+// Verdict is what the gates say of a candidate. Exactly one of Send, Suppress, Expire and Wait is set.
 type Verdict struct {
 	Send     message.Channel // send on this channel
 	Index    int             // of Send in the message's channels
 	FreeText bool            // the free text of a WhatsApp message instead of its template
 	Suppress message.Reason  // never send, for this reason
 	Detail   string
-	Wait     time.Duration  // look again after this time
-	Behind   message.Reason // why it waits, when that may take long; empty otherwise
+	Expire   bool            // it is too late
+	Wait     time.Duration   // look again after this time
+	On       message.Channel // of a message that waits: the channel that it waits for; younger ones wait behind it
+	Defer    bool            // of a message that waits: sending is not permitted before; it holds up nobody, and its time begins then
+	Behind   message.Reason  // why it waits, when that may take long; empty otherwise
 }
 
 // Claimed is a message with a fresh attempt in state sending, committed: the caller must send it now.
@@ -46,7 +53,8 @@ type Claimed struct {
 	Channel   message.Channel
 	Index     int // of Channel in the message's channels
 	FreeText  bool
-	Tries     int // refusals before that count against the message
+	Tries     int       // refusals before, on this channel, that count against the message
+	Expires   time.Time // by our clock: then it is too late
 }
 
 // ClaimRequest names the messages to claim; those of another sender are left alone. Lease is how long other dispatchers leave
@@ -63,6 +71,7 @@ type ClaimRequest struct {
 type ClaimResult struct {
 	Claimed    []Claimed
 	Suppressed []message.Reason
+	Expired    int
 	Waiting    int
 	Held       []string      // ids that the sender's rate does not let through yet: nothing of them has changed
 	HeldFor    time.Duration // until the first of them may be claimed
@@ -78,14 +87,15 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		if err != nil || len(candidates) == 0 {
 			return err
 		}
-		if err := readGateFacts(ctx, tx, request.Sender, candidates); err != nil {
+		rivals, err := readGateFacts(ctx, tx, request.Sender, candidates)
+		if err != nil {
 			return err
 		}
 		rate, err := lockRate(ctx, tx, request)
 		if err != nil {
 			return err
 		}
-		return writeVerdicts(ctx, tx, request, rate, candidates, result)
+		return writeVerdicts(ctx, tx, request, rate, inOrder(candidates, rivals), result)
 	})
 	return result, err
 }
@@ -94,41 +104,49 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 // messages, but not those whose row on the belt is locked: that is the router or a sweeper, noting the sequence of the very
 // delivery that brought the message here.
 func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candidate, error) {
-	rows, err := tx.Query(ctx, `select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
-			m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.attempts, m.tries,
-			m.not_before, m.created_at, now()
+	rows, err := tx.Query(ctx, `select `+candidateColumns+`
 		from message m where m.id = any ($1::text[]::uuid[]) and m.state = 'queued' and m.not_before <= now() and m.sender = $2
 		order by m.created_at, m.id for update skip locked`, request.IDs, request.Sender)
 	if err != nil {
 		return nil, fmt.Errorf("lock messages: %w", err)
 	}
-	candidates, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Candidate, error) {
-		var c Candidate
-		var content []byte
-		m := &c.Message
-		err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
-			&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content,
-			&m.Attempts, &c.Tries, &m.NotBefore, &m.CreatedAt, &c.Now)
-		if err != nil {
-			return nil, err
-		}
-		m.State = message.Queued
-		return &c, json.Unmarshal(content, &m.Content)
-	})
+	candidates, err := pgx.CollectRows(rows, scanCandidate)
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
 	}
 	return candidates, nil
 }
 
-// readGateFacts takes the address locks, in order, and then reads what the gates look at.
-func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) error {
+const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
+	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.attempts, m.tries, m.channel,
+	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now()`
+
+func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
+	var c Candidate
+	var content []byte
+	m := &c.Message
+	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
+		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content,
+		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now)
+	if err != nil {
+		return nil, err
+	}
+	m.State = message.Queued
+	return &c, json.Unmarshal(content, &m.Content)
+}
+
+// readGateFacts takes the address locks, in order, and then reads what the gates look at, and which older messages to the same
+// people wait too.
+func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) (rivals []*Candidate, err error) {
 	byAddress := map[string][]*Candidate{}
-	for _, c := range candidates {
+	add := func(c *Candidate) {
 		c.Consent = consent.State{}
 		c.LastInbound = map[message.Channel]time.Time{}
 		c.Live = map[message.Channel]message.State{}
 		byAddress[string(c.Message.To)] = append(byAddress[string(c.Message.To)], c)
+	}
+	for _, c := range candidates {
+		add(c)
 	}
 	addresses := make([]string, 0, len(byAddress))
 	for a := range byAddress {
@@ -136,6 +154,10 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 	}
 	var p pipeline
 	queueAddressLocks(&p, addresses)
+	queueRivals(&p, sender, candidates, func(c *Candidate) {
+		add(c)
+		rivals = append(rivals, c)
+	})
 	var a, channel, phase string
 	queueConsent(&p, addresses, func(a string, channel message.Channel, mark consent.Mark) {
 		for _, c := range byAddress[a] {
@@ -163,9 +185,9 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 			})
 		}, sender, addresses)
 	if err := p.run(ctx, tx); err != nil {
-		return fmt.Errorf("read what the gates look at: %w", err)
+		return nil, fmt.Errorf("read what the gates look at: %w", err)
 	}
-	return nil
+	return rivals, nil
 }
 
 // addressLockClass sets the address locks apart from any other advisory lock in the database.
@@ -184,63 +206,6 @@ func queueAddressLocks(p *pipeline, addresses []string) {
 	p.exec(`select pg_advisory_xact_lock($1, k) from unnest($2::integer[]) k`, addressLockClass, slices.Compact(keys))
 }
 
-func writeVerdicts(
-	ctx context.Context, tx pgx.Tx, request ClaimRequest, rate *pacer, candidates []*Candidate, result *ClaimResult,
-) error {
-	var sent attemptColumns
-	var suppressed, reasons, details, waiting, behind []string
-	var waits []time.Duration
-	taken := map[liveKey]bool{}
-	for _, c := range candidates {
-		verdict := request.Judge(*c)
-		key := liveKey{verdict.Send, c.Message.To}
-		switch {
-		case verdict.Suppress != "":
-			suppressed, reasons = append(suppressed, c.Message.ID), append(reasons, string(verdict.Suppress))
-			details = append(details, verdict.Detail)
-			result.Suppressed = append(result.Suppressed, verdict.Suppress)
-		case verdict.Send != "" && !taken[key] && c.Live[verdict.Send] == "" && !rate.take(segments(c, verdict.Send)):
-			result.Held = append(result.Held, c.Message.ID)
-		case verdict.Send != "" && !taken[key] && c.Live[verdict.Send] == "":
-			taken[key] = true
-			claimed := Claimed{
-				Message: c.Message, AttemptID: uuid.Must(uuid.NewV7()).String(),
-				Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText, Tries: c.Tries,
-			}
-			claimed.Message.Attempts++
-			sent.add(claimed)
-			result.Claimed = append(result.Claimed, claimed)
-		default: // told to wait, or behind another message to the same address
-			waiting, waits = append(waiting, c.Message.ID), append(waits, verdict.Wait)
-			behind = append(behind, string(verdict.Behind))
-			result.Waiting++
-		}
-	}
-	var p pipeline
-	if len(sent.ids) > 0 {
-		sent.queue(&p, request)
-		rate.queue(&p, request.Sender)
-	}
-	if len(suppressed) > 0 {
-		p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))
-			update message m set state = 'suppressed', reason = u.reason, detail = u.detail, updated_at = now()
-			from unnest($1::text[], $2::text[], $3::text[]) u (id, reason, detail) where m.id = u.id::uuid`, suppressed, reasons, details)
-	}
-	if len(waiting) > 0 {
-		p.exec(`update belt b set seq = 0, due_at = now() + u.wait from unnest($1::text[], $2::interval[]) u (id, wait)
-			where b.message_id = u.id::uuid`, waiting, waits)
-		p.exec(`update message m set reason = u.reason, updated_at = now() from unnest($1::text[], $2::text[]) u (id, reason)
-			where m.id = u.id::uuid and u.reason not in ('', m.reason)`, waiting, behind)
-	}
-	if err := p.run(ctx, tx); err != nil {
-		return fmt.Errorf("write attempts: %w", err)
-	}
-	if len(result.Held) > 0 {
-		result.HeldFor = rate.wait()
-	}
-	return nil
-}
-
 type liveKey struct {
 	channel message.Channel
 	to      address.Address
@@ -249,13 +214,14 @@ type liveKey struct {
 // attemptColumns holds new attempts column by column.
 type attemptColumns struct {
 	ids, messages, orgs, channels, addresses []string
-	numbers                                  []int32
+	numbers, tries                           []int32
 }
 
 func (a *attemptColumns) add(c Claimed) {
 	a.ids, a.messages = append(a.ids, c.AttemptID), append(a.messages, c.Message.ID)
 	a.orgs, a.channels = append(a.orgs, string(c.Message.Org)), append(a.channels, string(c.Channel))
 	a.addresses, a.numbers = append(a.addresses, string(c.Message.To)), append(a.numbers, int32(c.Message.Attempts))
+	a.tries = append(a.tries, int32(c.Tries))
 }
 
 func (a *attemptColumns) queue(p *pipeline, request ClaimRequest) {
@@ -270,8 +236,9 @@ func (a *attemptColumns) queue(p *pipeline, request ClaimRequest) {
 		a.ids, a.channels, a.addresses, request.Sender, request.Lease)
 	p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))
 		update message m set state = 'sending', reason = '', detail = '', error_code = 0, channel = u.channel,
-			attempt_id = u.attempt_id::uuid, attempts = u.number, updated_at = now()
-		from unnest($1::text[], $2::text[], $3::text[], $4::integer[]) u (id, attempt_id, channel, number)
+			attempt_id = u.attempt_id::uuid, attempts = u.number, tries = u.tries,
+			permitted_at = coalesce(m.permitted_at, m.not_before), updated_at = now()
+		from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::integer[]) u (id, attempt_id, channel, number, tries)
 		where m.id = u.id::uuid`,
-		a.messages, a.ids, a.channels, a.numbers)
+		a.messages, a.ids, a.channels, a.numbers, a.tries)
 }

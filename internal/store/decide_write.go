@@ -166,18 +166,20 @@ func (d *decision) queueMessages(p *pipeline) error {
 	}
 	p.exec(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			channels, sender, recipient, content, state, reason, detail, not_before)
+			channels, sender, recipient, content, state, reason, detail, not_before, expires_after)
 		select id::uuid, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay
+			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay, validity
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::interval[])
+			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::interval[],
+			$19::interval[])
 			u (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			   channels, sender, recipient, content, state, reason, detail, delay)
-		returning id, org, sender, state, not_before)
-		insert into belt (message_id, org, sender, due_at)
-		select id, org, sender, case when not_before > now() then not_before else now() + $19::interval end from made where state = 'queued'`,
+			   channels, sender, recipient, content, state, reason, detail, delay, validity)
+		returning id, org, sender, recipient, state, not_before)
+		insert into belt (message_id, org, sender, recipient, due_at)
+		select id, org, sender, recipient, case when not_before > now() then not_before else now() + $20::interval end
+		from made where state = 'queued'`,
 		c.ids, c.orgs, c.notifications, c.records, c.objects, c.contacts, c.rules, c.templates, c.languages, c.purposes,
-		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, beltCheck)
+		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, beltCheck)
 	return nil
 }
 
@@ -185,7 +187,7 @@ func (d *decision) queueMessages(p *pipeline) error {
 type messageColumns struct {
 	ids, orgs, notifications, records, objects, contacts, rules, templates, languages, purposes []string
 	channels, senders, recipients, contents, states, reasons, details                           []string
-	delays                                                                                      []time.Duration
+	delays, validities                                                                          []time.Duration
 }
 
 func (c *messageColumns) add(m *message.Message) error {
@@ -207,6 +209,7 @@ func (c *messageColumns) add(m *message.Message) error {
 	c.contents, c.states = append(c.contents, string(content)), append(c.states, string(m.State))
 	c.reasons, c.details = append(c.reasons, string(m.Reason)), append(c.details, m.Detail)
 	c.delays = append(c.delays, max(m.NotBefore.Sub(m.CreatedAt), 0))
+	c.validities = append(c.validities, cmp.Or(m.ExpiresAfter, message.DefaultValidity))
 	return nil
 }
 

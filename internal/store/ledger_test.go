@@ -66,7 +66,7 @@ func invariants() map[string]string {
 		"a queued message without a row on the belt": `select id::text from message m
 			where state = 'queued' and not exists (select from belt where message_id = m.id)`,
 		"a row on the belt without a queued message": `select message_id::text from belt b
-			where not exists (select from message m where m.id = b.message_id and m.state = 'queued' and m.org = b.org)`,
+			where not exists (select from message m where m.id = b.message_id and m.state = 'queued' and m.org = b.org and m.recipient = b.recipient)`,
 		"an open attempt that is not live": `select id::text from attempt a where state in ('sending', 'unknown')
 			and not exists (select from live_attempt l where l.attempt_id = a.id and l.phase = a.state and l.sender = a.sender
 				and l.channel = a.channel and l.address = a.address)`,
@@ -82,7 +82,10 @@ func invariants() map[string]string {
 			where not case m.state
 				when 'queued' then a.state is null or a.state in ('refused', 'canceled', 'absent', 'failed', 'undelivered')
 				when 'suppressed' then a.state is null or a.state in ('refused', 'canceled', 'absent', 'failed', 'undelivered')
+				when 'expired' then a.state is null or a.state in ('refused', 'canceled', 'absent', 'failed', 'undelivered')
 				when 'failed' then a.state is null or a.state in ('refused', 'failed')
+				when 'delivered' then exists (select from attempt o where o.message_id = m.id and o.state = m.state)
+				when 'read' then exists (select from attempt o where o.message_id = m.id and o.state = m.state)
 				else coalesce(a.state, '') = m.state end`,
 		"a notification without a decision": `select n.id from notification n
 			where not exists (select from decision d where d.org = n.org and d.notification_id = n.id)`,

@@ -137,9 +137,9 @@ func TestRowsFarBackInASlowLineAreLeftAlone(t *testing.T) {
 	l.makeDue()
 	request := sweepOf(8, "e", 10)
 	request.Pace = time.Second
-	n, err := l.Sweep(t.Context(), request, func(context.Context, []store.BeltRef) ([]uint64, error) { panic("all travel") })
+	swept, err := l.Sweep(t.Context(), request, func(context.Context, []store.BeltRef) ([]uint64, error) { panic("all travel") })
 	require.NoError(t, err)
-	require.Equal(t, 3, n)
+	require.Equal(t, 3, swept.Looked)
 	for i, want := range []float64{32, 222, 630} {
 		got := get[float64](l, `select extract(epoch from due_at - now())::float8 from belt where message_id = $1::uuid`, ids[i])
 		require.InDelta(t, want, got, 20)

@@ -33,7 +33,7 @@ type Outcome struct {
 // Record stores the outcomes of attempts in one transaction. An attempt that is no longer in sending or unknown (a status
 // callback came first, or another process reconciled it) keeps its state and only learns its SID; its message is left alone.
 // One that was thought absent and now has a SID did reach Twilio after all: it takes the state, and its message too unless
-// that has another attempt by now.
+// that has another attempt by now. A message that would not be delivered by this outcome, and was by an earlier attempt, is delivered.
 //
 // An outcome whose SID belongs to another attempt says nothing about its own: it is left out, the others are stored, and the
 // error is ErrSIDTaken.
@@ -137,9 +137,13 @@ func (c *outcomeColumns) add(o Outcome) {
 func (c *outcomeColumns) queue(p *pipeline) {
 	// Messages first: whether an outcome counts is read from the attempt before it changes.
 	p.exec(`with u as (
-			select * from unnest($1::text[]::uuid[], $2::text[]::uuid[], $3::text[], $4::text[], $5::integer[], $6::integer[],
+			select u.message_id, u.attempt_id, coalesce(arrived.state, u.state) as state,
+				case when arrived.state is null then u.reason else '' end as reason, u.error_code, u.next_channel, u.retry, u.detail, u.try
+			from unnest($1::text[]::uuid[], $2::text[]::uuid[], $3::text[], $4::text[], $5::integer[], $6::integer[],
 				$7::interval[], $8::text[], $9::boolean[])
 				u (message_id, attempt_id, state, reason, error_code, next_channel, retry, detail, try)
+			left join lateral (select o.state from attempt o where o.message_id = u.message_id and o.state in ('delivered', 'read')
+				order by state_rank(o.state) desc limit 1) arrived on u.state in ('queued', 'failed', 'suppressed', 'expired')
 		), moved as (
 			update message m set state = u.state, reason = u.reason, error_code = u.error_code, detail = u.detail,
 				next_channel = case when u.state = 'queued' then u.next_channel else m.next_channel end,
@@ -148,8 +152,8 @@ func (c *outcomeColumns) queue(p *pipeline) {
 			from u join attempt a on a.id = u.attempt_id
 			where m.id = u.message_id and m.attempt_id = u.attempt_id and a.state in ('sending', 'unknown')
 				and m.state in ('sending', 'unknown')
-			returning m.id, m.org, m.sender, m.state, m.not_before)
-		insert into belt (message_id, org, sender, due_at, seq) select id, org, sender, not_before, 0 from moved where state = 'queued'
+			returning m.id, m.org, m.sender, m.recipient, m.state, m.not_before)
+		insert into belt (message_id, org, sender, recipient, due_at, seq) select id, org, sender, recipient, not_before, 0 from moved where state = 'queued'
 		on conflict do nothing`,
 		c.messages, c.attempts, c.messageStates, c.reasons, c.codes, c.channels, c.retries, c.details, c.tries)
 	p.exec(`update attempt a set sid = coalesce(a.sid, nullif(u.sid, '')),
@@ -167,11 +171,12 @@ func (c *outcomeColumns) queue(p *pipeline) {
 
 // queueEarly reads the events that came before their SID was known and named no attempt.
 func queueEarly(p *pipeline, sids []string, early *[]StatusEvent) {
-	p.query(`select sid, status, state, error_code, received_at, fallback, opt_out from delivery_event
+	p.query(`select sid, status, state, error_code, received_at, fallback, opt_out, again, retries, doubles from delivery_event
 		where sid = any ($1) and attempt_id is null order by id`,
 		func(rows pgx.Rows) error {
 			var e StatusEvent
-			return each(rows, []any{&e.SID, &e.Status, (*string)(&e.State), &e.ErrorCode, &e.Received, &e.Fallback, (*string)(&e.OptOut)}, func() error {
+			targets := []any{&e.SID, &e.Status, (*string)(&e.State), &e.ErrorCode, &e.Received, &e.Fallback, (*string)(&e.OptOut), &e.Again, &e.Retries, &e.Doubles}
+			return each(rows, targets, func() error {
 				*early = append(*early, e)
 				return nil
 			})

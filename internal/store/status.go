@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,7 +11,6 @@ import (
 	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
-	"github.com/beckonhq/beckon/internal/notification"
 )
 
 // StatusEvent is one delivery status that Twilio reported. MessageID and AttemptID are what the callback's URL carried;
@@ -25,8 +23,14 @@ type StatusEvent struct {
 	MessageID string
 	AttemptID string
 	Received  time.Time
-	Fallback  bool           // a failure after which the next channel may be tried
-	OptOut    consent.Source // not empty: the code says that the person opted out of this channel
+	Fallback  bool            // a failure after which the next channel may be tried
+	OptOut    consent.Source  // not empty: the code says that the person opted out of this channel
+	To        address.Address // the person, as the callback says; may be empty
+	Channel   message.Channel // of To
+
+	Again   time.Duration // a failure after which the same channel may be tried again, after this wait; 0: it may not
+	Doubles bool          // the wait doubles with each try
+	Retries int           // at most so many tries again
 }
 
 // ApplyStatus keeps every event and moves the states of the attempts and messages forward, in one transaction. An event
@@ -50,41 +54,29 @@ func keepEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) error {
 	var fallbacks []bool
 	var optOuts []string
 	var received []time.Time
+	var waits []time.Duration
+	var retries []int32
+	var doubles []bool
 	for _, e := range events {
+		waits, retries, doubles = append(waits, e.Again), append(retries, int32(e.Retries)), append(doubles, e.Doubles)
 		fallbacks, optOuts = append(fallbacks, e.Fallback), append(optOuts, string(e.OptOut))
 		sids, statuses, states = append(sids, e.SID), append(statuses, e.Status), append(states, string(e.State))
 		messages, attempts = append(messages, e.MessageID), append(attempts, e.AttemptID)
 		codes, received = append(codes, int32(e.ErrorCode)), append(received, e.Received)
 	}
 	_, err := tx.Exec(ctx, `insert into delivery_event
-			(sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out)
-		select sid, status, state, error_code, nullif(message_id, '')::uuid, nullif(attempt_id, '')::uuid, received_at, fallback, opt_out
-		from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::boolean[], $9::text[])
-			u (sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out)
+			(sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out, again, retries, doubles)
+		select sid, status, state, error_code, nullif(message_id, '')::uuid, nullif(attempt_id, '')::uuid, received_at, fallback, opt_out,
+			again, retries, doubles
+		from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::boolean[], $9::text[],
+			$10::interval[], $11::integer[], $12::boolean[])
+			u (sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out, again, retries, doubles)
 		order by sid, status, error_code on conflict do nothing`,
-		sids, statuses, states, codes, messages, attempts, received, fallbacks, optOuts)
+		sids, statuses, states, codes, messages, attempts, received, fallbacks, optOuts, waits, retries, doubles)
 	if err != nil {
 		return fmt.Errorf("keep delivery events: %w", err)
 	}
 	return nil
-}
-
-// attemptRow is an attempt with what of its message the events may change.
-type attemptRow struct {
-	id, messageID, sid, detail string
-	state                      message.State
-	errorCode                  int
-	newest                     bool // the message's newest attempt
-	messageState               message.State
-	reason                     message.Reason
-	channels                   []message.Channel
-	nextChannel                int
-	content                    message.Content
-	org                        notification.OrgID
-	channel                    message.Channel
-	address                    address.Address
-
-	changed, messageChanged bool
 }
 
 func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]message.State, error) {
@@ -104,21 +96,17 @@ func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]messag
 	var entries []consent.Entry
 	for _, e := range events {
 		row := bySID[e.SID]
+		if candidate := byID[e.AttemptID]; row == nil && candidate != nil && candidate.sid == "" {
+			row, bySID[e.SID] = candidate, candidate
+		}
+		if entry, says := e.entry(row); says {
+			entries = append(entries, entry)
+		}
 		if row == nil {
-			row = byID[e.AttemptID]
-			if row == nil || row.sid != "" {
-				continue
-			}
-			bySID[e.SID] = row
+			continue
 		}
 		if state, ok := row.apply(e); ok {
 			moved = append(moved, state)
-		}
-		if e.OptOut != "" {
-			entries = append(entries, consent.Entry{
-				Org: row.org, Address: row.address, Channel: row.channel, Action: consent.OptOut, Source: e.OptOut,
-				Evidence: e.SID, Note: fmt.Sprintf("error %d", e.ErrorCode), OccurredAt: e.Received,
-			})
 		}
 	}
 	queueEntries(&p, entries)
@@ -129,38 +117,17 @@ func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]messag
 	return moved, nil
 }
 
-// apply moves an attempt forward by one event, and its message when this is the newest attempt. It returns the state that
-// the message moved to.
-func (r *attemptRow) apply(e StatusEvent) (message.State, bool) {
-	if r.sid == "" {
-		r.sid, r.changed = e.SID, true
+// entry is the opt-out that an event tells of. It counts for the address that the callback names although its attempt is not
+// known.
+func (e StatusEvent) entry(row *attemptRow) (consent.Entry, bool) {
+	entry := consent.Entry{
+		Org: consent.AnyOrg, Address: e.To, Channel: e.Channel, Action: consent.OptOut, Source: e.OptOut,
+		Evidence: e.SID, Note: fmt.Sprintf("error %d", e.ErrorCode), OccurredAt: e.Received,
 	}
-	if r.state != message.Absent && !r.state.Before(e.State) {
-		return "", false
+	if row != nil {
+		entry.Org, entry.Address, entry.Channel = row.message.org, row.address, row.channel
 	}
-	r.state, r.errorCode, r.changed = e.State, e.ErrorCode, true
-	if !r.newest {
-		return "", false
-	}
-	r.messageChanged, r.messageState, r.reason = true, e.State, message.ReasonNone
-	if e.State == message.Failed || e.State == message.Undelivered {
-		r.reason = message.ReasonDelivery
-		if next := r.nextUsable(); e.Fallback && next > 0 {
-			r.messageState, r.reason, r.nextChannel = message.Queued, message.ReasonFallback, next
-		}
-	}
-	return r.messageState, true
-}
-
-// nextUsable is the index of the next channel after the attempt's that has content; 0 when there is none.
-func (r *attemptRow) nextUsable() int {
-	tried := slices.Index(r.channels, r.channel)
-	for i := tried + 1; i < len(r.channels); i++ {
-		if r.content.Has(r.channels[i]) {
-			return i
-		}
-	}
-	return 0
+	return entry, e.OptOut != "" && entry.Address != "" && entry.Channel != ""
 }
 
 // lockAttempts locks the attempts that the events are about and then their messages, each in the order of the ids.
@@ -195,14 +162,18 @@ func lockAttempts(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]*atte
 // readAttempts locks the messages of locked attempts and reads both.
 func readAttempts(ctx context.Context, tx pgx.Tx, attempts, messages []string) ([]*attemptRow, error) {
 	var found []*attemptRow
+	byID := map[string]*messageRow{}
 	var p pipeline
 	queueMessageLocks(&p, messages)
-	p.query(`select a.id::text, m.id::text, coalesce(a.sid, ''), a.detail, a.state, a.error_code,
-			m.attempt_id = a.id, m.state, m.channels, m.next_channel, m.content, m.org, a.channel, a.address
+	p.query(`select a.id::text, coalesce(a.sid, ''), a.state, a.error_code, a.channel, a.address, m.attempt_id = a.id,
+			m.id::text, m.state, m.channels, m.next_channel, m.content, m.org, m.tries,
+			coalesce(m.permitted_at, m.not_before) + m.expires_after - now(),
+			coalesce((select o.state from attempt o where o.message_id = m.id and o.state in ('delivered', 'read')
+				order by state_rank(o.state) desc limit 1), '')
 		from attempt a join message m on m.id = a.message_id
 		where a.id = any ($1::text[]::uuid[]) order by a.id`,
 		func(rows pgx.Rows) (err error) {
-			found, err = pgx.CollectRows(rows, scanAttempt)
+			found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*attemptRow, error) { return scanAttempt(row, byID) })
 			return err
 		}, attempts)
 	if err := p.run(ctx, tx); err != nil {
@@ -211,15 +182,21 @@ func readAttempts(ctx context.Context, tx pgx.Tx, attempts, messages []string) (
 	return found, nil
 }
 
-func scanAttempt(row pgx.CollectableRow) (*attemptRow, error) {
+// scanAttempt reads an attempt; those of one message share its row.
+func scanAttempt(row pgx.CollectableRow, messages map[string]*messageRow) (*attemptRow, error) {
 	var r attemptRow
+	var m messageRow
 	var content []byte
-	err := row.Scan(&r.id, &r.messageID, &r.sid, &r.detail, (*string)(&r.state), &r.errorCode, &r.newest,
-		(*string)(&r.messageState), &r.channels, &r.nextChannel, &content, (*string)(&r.org), (*string)(&r.channel), (*string)(&r.address))
+	err := row.Scan(&r.id, &r.sid, (*string)(&r.state), &r.errorCode, (*string)(&r.channel), (*string)(&r.address), &r.newest,
+		&m.id, (*string)(&m.state), &m.channels, &m.nextChannel, &content, (*string)(&m.org), &m.tries, &m.left, (*string)(&m.arrived))
 	if err != nil {
 		return nil, err
 	}
-	return &r, json.Unmarshal(content, &r.content)
+	if r.message = messages[m.id]; r.message == nil {
+		messages[m.id], r.message = &m, &m
+		err = json.Unmarshal(content, &m.content)
+	}
+	return &r, err
 }
 
 // queueMessageLocks locks messages in the order of their ids.
@@ -228,17 +205,12 @@ func queueMessageLocks(p *pipeline, ids []string) {
 }
 
 func queueAttemptRows(p *pipeline, rows []*attemptRow) {
-	var ids, sids, states, messages, messageStates, reasons []string
-	var codes, channels, messageCodes []int32
+	var ids, sids, states []string
+	var codes []int32
 	for _, r := range rows {
 		if r.changed {
 			ids, sids = append(ids, r.id), append(sids, r.sid)
 			states, codes = append(states, string(r.state)), append(codes, int32(r.errorCode))
-		}
-		if r.messageChanged {
-			messages, messageStates = append(messages, r.messageID), append(messageStates, string(r.messageState))
-			reasons, channels = append(reasons, string(r.reason)), append(channels, int32(r.nextChannel))
-			messageCodes = append(messageCodes, int32(r.errorCode))
 		}
 	}
 	if len(ids) > 0 {
@@ -248,15 +220,36 @@ func queueAttemptRows(p *pipeline, rows []*attemptRow) {
 		p.exec(`delete from live_attempt l using attempt a where l.attempt_id = any ($1::text[]::uuid[]) and a.id = l.attempt_id
 			and a.state not in ('sending', 'unknown')`, ids)
 	}
-	if len(messages) > 0 {
-		p.exec(`delete from belt b using unnest($1::text[], $2::text[]) u (id, state)
-			where b.message_id = u.id::uuid and u.state <> 'queued'`, messages, messageStates) // its attempt was thought to have failed
-		p.exec(`with moved as (
-				update message m set state = u.state, reason = u.reason, error_code = u.code, next_channel = u.next_channel,
-					not_before = case when u.state = 'queued' then now() else m.not_before end, updated_at = now()
-				from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::integer[]) u (id, state, reason, next_channel, code)
-				where m.id = u.id::uuid returning m.id, m.org, m.sender, m.state)
-			insert into belt (message_id, org, sender, due_at, seq) select id, org, sender, now(), 0 from moved where state = 'queued' on conflict do nothing`,
-			messages, messageStates, reasons, channels, messageCodes)
+	queueMessageRows(p, rows)
+}
+
+func queueMessageRows(p *pipeline, rows []*attemptRow) {
+	var ids, states, reasons []string
+	var channels, codes, tries []int32
+	var waits []time.Duration
+	for _, r := range rows {
+		m := r.message
+		if !m.changed {
+			continue
+		}
+		m.changed = false // several attempts may share it
+		ids, states, reasons = append(ids, m.id), append(states, string(m.state)), append(reasons, string(m.reason))
+		channels, codes = append(channels, int32(m.nextChannel)), append(codes, int32(m.errorCode))
+		tries, waits = append(tries, int32(m.tries)), append(waits, m.wait)
 	}
+	if len(ids) == 0 {
+		return
+	}
+	p.exec(`delete from belt b using unnest($1::text[], $2::text[]) u (id, state)
+		where b.message_id = u.id::uuid and u.state <> 'queued'`, ids, states) // its attempt was thought to have failed
+	p.exec(`with moved as (
+			update message m set state = u.state, reason = u.reason, error_code = u.code, next_channel = u.next_channel, tries = u.tries,
+				not_before = case when u.state = 'queued' then now() + u.wait else m.not_before end,
+				permitted_at = coalesce(m.permitted_at, m.not_before), updated_at = now()
+			from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::integer[], $7::interval[])
+				u (id, state, reason, next_channel, code, tries, wait)
+			where m.id = u.id::uuid returning m.id, m.org, m.sender, m.recipient, m.state, m.not_before)
+		insert into belt (message_id, org, sender, recipient, due_at, seq)
+		select id, org, sender, recipient, not_before, 0 from moved where state = 'queued' on conflict do nothing`,
+		ids, states, reasons, channels, codes, tries, waits)
 }

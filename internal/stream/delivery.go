@@ -26,6 +26,11 @@ type Delivery struct {
 	codec  *codec
 }
 
+// OptOut tells whether it is a delivery status that was published as KindOptOut.
+func (d *Delivery) OptOut() bool {
+	return strings.HasPrefix(d.Subject, subjectCallbacks+string(KindInbound)+".") && strings.HasSuffix(d.Subject, suffixOptOut)
+}
+
 // Get returns a header's first value, "" when there is none.
 func (d *Delivery) Get(name string) string { return d.header.Get(name) }
 

@@ -10,6 +10,7 @@
 //	NOTIFICATIONS  notifications.<org>            one Salesforce envelope, checked XML yes
 //	MESSAGES       messages.<sender>.<org>        ids of message rows, one a line      yes
 //	CALLBACKS      callbacks.inbound.<sender>     one reply, the raw form body         yes
+//	               callbacks.inbound.<sender>.optout   a delivery status that says that the person opted out
 //	               callbacks.status.<sender>      one delivery status, the same        yes
 //	DEADLETTERS    deadletters.<stream>.<org>     what could not be processed          no
 //
@@ -27,6 +28,7 @@
 //	Beckon-Sender        name of the sender, none: default    CALLBACKS
 //	Beckon-Query         raw query of the callback URL        CALLBACKS
 //	Beckon-Content-Type  content type of the callback         CALLBACKS
+//	Beckon-Found         when a listing found a reply whose webhook was missed   CALLBACKS
 //	Beckon-Stream, Beckon-Seq, Beckon-Subject, Beckon-Reason, Beckon-History, Beckon-Origin-*   DEADLETTERS
 //	Nats-Msg-Id          duplicate key
 //

@@ -64,14 +64,20 @@ func (c *Client) PublishNotification(ctx context.Context, e Envelope, body []byt
 func (c *Client) PublishCallback(
 	ctx context.Context, kind CallbackKind, id string, header map[string]string, body []byte,
 ) error {
-	if kind != KindInbound && kind != KindStatus {
-		return fmt.Errorf("%w: unknown kind of callback", ErrBadMessage)
-	}
 	sender := cmp.Or(header[HeaderSender], message.DefaultSender)
 	if !validToken(sender) {
 		return fmt.Errorf("%w: its sender cannot be part of a subject", ErrBadMessage)
 	}
-	msg := nats.NewMsg(subjectCallbacks + string(kind) + "." + sender)
+	var subject string
+	switch kind {
+	case KindInbound, KindStatus:
+		subject = subjectCallbacks + string(kind) + "." + sender
+	case KindOptOut:
+		subject = subjectCallbacks + string(KindInbound) + "." + sender + suffixOptOut
+	default:
+		return fmt.Errorf("%w: unknown kind of callback", ErrBadMessage)
+	}
+	msg := nats.NewMsg(subject)
 	for name, value := range header {
 		msg.Header.Set(name, value)
 	}

@@ -75,6 +75,7 @@ type CallbackKind string
 const (
 	KindInbound CallbackKind = "inbound"
 	KindStatus  CallbackKind = "status"
+	KindOptOut  CallbackKind = "optout" // a status whose error code says that the person opted out: it is among the replies
 )
 
 const dispatcherPrefix = "dispatcher-"
@@ -89,6 +90,7 @@ const (
 	HeaderQuery       = "Beckon-Query"
 	HeaderContentType = "Beckon-Content-Type"
 	HeaderSender      = "Beckon-Sender"
+	HeaderFound       = "Beckon-Found"
 	HeaderStream      = "Beckon-Stream"
 	HeaderSeq         = "Beckon-Seq"
 	HeaderSubject     = "Beckon-Subject"
@@ -102,6 +104,7 @@ const (
 	subjectMessages        = "messages."
 	subjectCallbacks       = "callbacks."
 	subjectInboundAny      = "callbacks.inbound.>"
+	suffixOptOut           = ".optout"
 	subjectStatusAny       = "callbacks.status.>"
 	subjectDeadLetters     = "deadletters."
 	duplicateWindow        = 10 * time.Minute

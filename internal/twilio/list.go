@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/mail"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	api "github.com/twilio/twilio-go/rest/api/v2010"
@@ -15,7 +17,7 @@ import (
 // Bounds of a page. Source: Twilio, "Read multiple Message resources".
 const (
 	defaultPageSize = 50
-	maxPageSize     = 1000
+	MaxPageSize     = 1000 // in messages
 )
 
 // ListQuery selects messages. Filtering by date is left to the caller: Twilio filters by the date of sending, which a
@@ -25,6 +27,7 @@ type ListQuery struct {
 	Channel  message.Channel // of To and From
 	Limit    int             // most messages to return; 0 for all
 	PageSize int             // per request, at most 1000; 0 chooses
+	Since    time.Time       // only what was sent at this time or later, so nothing that still waits at Twilio; zero for all
 }
 
 // Resource is a message as Twilio has it.
@@ -38,6 +41,9 @@ type Resource struct {
 	Direction           string // inbound, outbound-api, ...
 	MessagingServiceSID string
 	DateCreated         time.Time // zero if Twilio gave none that can be read
+	DateSent            time.Time // the same
+	AccountSID          string
+	Media               int // how many pictures or files it has
 	Segments            int
 }
 
@@ -61,7 +67,11 @@ func (c *Client) List(ctx context.Context, query ListQuery) ([]Resource, error) 
 			return nil, one.fail(Unclear, 0, ErrUndecodable)
 		}
 		for i := range answer.Messages {
-			found = append(found, resource(&answer.Messages[i]))
+			r := resource(&answer.Messages[i])
+			if r.before(query.Since) {
+				return found, nil
+			}
+			found = append(found, r)
 			if query.Limit > 0 && len(found) == query.Limit {
 				return found, nil
 			}
@@ -111,7 +121,10 @@ func (q ListQuery) params() *api.ListMessageParams {
 		}
 	}
 	params := &api.ListMessageParams{}
-	params.SetPageSize(min(size, maxPageSize))
+	params.SetPageSize(min(size, MaxPageSize))
+	if !q.Since.IsZero() { // by the day, and to be sure a day more: the listing ends by itself
+		params.SetDateSentAfter(q.Since.UTC().AddDate(0, 0, -1))
+	}
 	if q.To != "" {
 		params.SetTo(prefixed(q.Channel, q.To))
 	}
@@ -131,8 +144,44 @@ func resource(m *api.ApiV2010Message) Resource {
 	if m.ErrorCode != nil {
 		r.ErrorCode = *m.ErrorCode
 	}
-	if created, err := mail.ParseDate(text(m.DateCreated)); err == nil {
-		r.DateCreated = created.UTC()
-	}
+	r.AccountSID, r.Media = text(m.AccountSid), number(m.NumMedia)
+	r.DateCreated, r.DateSent = date(m.DateCreated), date(m.DateSent)
 	return r
+}
+
+func date(text *string) time.Time {
+	if text == nil {
+		return time.Time{}
+	}
+	at, err := mail.ParseDate(*text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// Inbound tells whether a person sent it to us.
+func (r *Resource) Inbound() bool { return strings.HasPrefix(r.Direction, "inbound") }
+
+// before tells whether it was sent before the time. A message that was scheduled is sent long after it was created.
+func (r *Resource) before(since time.Time) bool {
+	at := r.DateSent
+	if at.IsZero() {
+		at = r.DateCreated
+	}
+	return !since.IsZero() && !at.IsZero() && at.Before(since)
+}
+
+// InboundForm is the webhook of an inbound message as far as its resource tells: a listing has no profile name, no button, no
+// link to the message that it replies to, no OptOutType and no media links.
+func (r *Resource) InboundForm() url.Values {
+	form := url.Values{
+		"MessageSid": {r.SID}, "SmsSid": {r.SID}, "SmsMessageSid": {r.SID}, "AccountSid": {r.AccountSID}, "SmsStatus": {"received"},
+		"From": {prefixed(r.Channel, string(r.From))}, "To": {prefixed(r.Channel, string(r.To))}, "Body": {r.Body},
+		"NumMedia": {strconv.Itoa(r.Media)}, "NumSegments": {strconv.Itoa(r.Segments)},
+	}
+	if r.MessagingServiceSID != "" {
+		form.Set("MessagingServiceSid", r.MessagingServiceSID)
+	}
+	return form
 }

@@ -4,7 +4,9 @@ import (
 	_ "embed" // the default table
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"regexp"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -56,6 +58,7 @@ type Rule struct {
 	Stop       Stop          // which sends to stop
 	Retries    int           // most tries again, 0 for the caller's own limit
 	RetryAfter time.Duration // shortest wait before the first try again, 0 for the caller's own
+	Defer      Deferral      // of reaction Defer: when to try again
 	Source     string        // where the knowledge comes from
 	Known      bool          // false for the default of an unknown code
 }
@@ -84,32 +87,34 @@ type reactionEntry struct {
 	Stop       Stop          `yaml:"stop"`
 	Retries    int           `yaml:"retries"`
 	RetryAfter time.Duration `yaml:"retry_after"`
+	Defer      Deferral      `yaml:"defer"`
 	Source     string        `yaml:"source"`
 }
 
 // DefaultReactions is the table that is shipped with the program. It panics if that file is broken, which a test rules out.
 func DefaultReactions() *Reactions {
-	table, err := LoadReactions(defaultReactions)
+	table, err := LoadReactions("reactions.yaml", defaultReactions)
 	if err != nil {
 		panic(err)
 	}
 	return table
 }
 
-// LoadReactions reads a table in the form of reactions.yaml. Unknown keys, unknown words and a code given twice for a
-// phase are errors; all are reported at once, with their lines.
-func LoadReactions(data []byte) (*Reactions, error) {
+// LoadReactions reads a table in the form of reactions.yaml; name is its file's, for errors. Unknown keys, unknown words and a
+// code given twice for a phase are errors; all are reported at once, as name:line: message.
+func LoadReactions(name string, data []byte) (*Reactions, error) {
 	var file reactionFile
 	var problems []error
 	if err := yaml.Load(data, &file, yaml.WithKnownFields()); err != nil {
-		problems = append(problems, err)
+		place := regexp.MustCompile(`line (\d+): `)
+		problems = append(problems, errors.New(place.ReplaceAllString(err.Error(), name+":$1: ")))
 	} else if len(file.Reactions) == 0 {
-		problems = append(problems, errors.New("it has no entries"))
+		problems = append(problems, fmt.Errorf("%s:1: it has no entries", name))
 	}
 	table := &Reactions{rules: make(map[reactionKey]Rule, len(file.Reactions))}
 	for i := range file.Reactions {
-		if err := table.add(&file.Reactions[i]); err != nil {
-			problems = append(problems, fmt.Errorf("entry at line %d: %w", lineOf(data, i), err))
+		for _, problem := range table.add(&file.Reactions[i]) {
+			problems = append(problems, fmt.Errorf("%s:%d: %w", name, lineOf(data, i), problem))
 		}
 	}
 	if len(problems) > 0 {
@@ -118,7 +123,14 @@ func LoadReactions(data []byte) (*Reactions, error) {
 	return table, nil
 }
 
-func (r *Reactions) add(entry *reactionEntry) error {
+// With is this table with the entries of another one in place of its own for the same code and phase.
+func (r *Reactions) With(other *Reactions) *Reactions {
+	merged := maps.Clone(r.rules)
+	maps.Copy(merged, other.rules)
+	return &Reactions{rules: merged}
+}
+
+func (r *Reactions) add(entry *reactionEntry) []error {
 	problems := entry.problems()
 	for _, phase := range entry.Phases {
 		key := reactionKey{phase, entry.Code}
@@ -128,10 +140,10 @@ func (r *Reactions) add(entry *reactionEntry) error {
 		r.rules[key] = Rule{
 			Reaction: entry.Reaction, Meaning: entry.Meaning, Fallback: entry.Fallback, Stop: entry.Stop,
 			Alert:   entry.Alert || entry.Reaction == Alert || entry.Reaction == Content,
-			Retries: entry.Retries, RetryAfter: entry.RetryAfter, Source: entry.Source, Known: true,
+			Retries: entry.Retries, RetryAfter: entry.RetryAfter, Defer: entry.Defer, Source: entry.Source, Known: true,
 		}
 	}
-	return errors.Join(problems...)
+	return problems
 }
 
 // lineOf finds the line of an entry; only needed for an error.
@@ -167,6 +179,8 @@ func (e *reactionEntry) problems() []error {
 	complain(e.Meaning == "", "meaning is missing")
 	complain(e.Stop != StopNothing && e.Stop != StopSender && e.Stop != StopAll, "stop %q is none of sender, all", e.Stop)
 	complain(e.Retries < 0 || e.RetryAfter < 0, "retries and retry_after cannot be negative")
+	complain(e.Reaction == Defer && e.Defer.isZero(), "defer is missing: a duration such as 1h, or next_midnight and a time zone")
+	complain(e.Reaction != Defer && !e.Defer.isZero(), "defer is for the reaction defer only")
 	complain(e.Fallback && e.Reaction == OptOut, "an opt-out has no fallback: the person said no")
 	return problems
 }

@@ -25,7 +25,8 @@ type InboundMessage struct {
 	RepliedTo      string            `json:"replied_to,omitempty"`       // WhatsApp: SID of our message
 	ExternalUserID string            `json:"external_user_id,omitempty"` // WhatsApp
 	MediaURLs      []string          `json:"media_urls,omitempty"`
-	Extra          map[string]string `json:"extra,omitempty"` // more parameters, or other values for the usual ones
+	LoseWebhook    bool              `json:"lose_webhook,omitempty"` // our webhook is not called, as when we are down for all of Twilio's tries
+	Extra          map[string]string `json:"extra,omitempty"`        // more parameters, or other values for the usual ones
 }
 
 // InboundResult is what came of it.
@@ -49,10 +50,11 @@ func (s *Simulator) Inbound(ctx context.Context, in InboundMessage) (InboundResu
 	m := &Message{
 		SID: newSID("SM"), To: in.To, From: in.From, Body: in.Body, Direction: "inbound", Status: "received",
 		MessagingServiceSID: s.senders[in.To], Created: now, Sent: now, Updated: now, Segments: segments(in.Body),
+		Media: len(in.MediaURLs),
 	}
 	result := InboundResult{SID: m.SID, OptOut: s.recognize(in)}
 	s.store(m)
-	if s.cfg.InboundURL == "" {
+	if s.cfg.InboundURL == "" || in.LoseWebhook {
 		return result, nil
 	}
 	result.HTTPStatus = s.deliver(ctx, m, s.cfg.InboundURL, s.inboundForm(m, in, result.OptOut))

@@ -36,6 +36,7 @@ type Message struct {
 	Sent                time.Time         `json:"sent"`
 	Updated             time.Time         `json:"updated"`
 	Segments            int               `json:"segments"`
+	Media               int               `json:"media,omitempty"`      // pictures or files of an inbound message
 	Deliveries          []Delivery        `json:"deliveries,omitempty"` // of its webhooks, in the order in which they ended
 }
 
@@ -71,7 +72,7 @@ func (s *Simulator) wire(m *Message) wire {
 	out := wire{
 		SID: m.SID, AccountSID: s.cfg.AccountSID, APIVersion: apiVersion, Body: m.Body, Direction: m.Direction,
 		DateCreated: m.Created.UTC().Format(time.RFC1123Z), DateUpdated: m.Updated.UTC().Format(time.RFC1123Z),
-		NumMedia: "0", NumSegments: strconv.Itoa(m.Segments), Status: m.Status, To: m.To, URI: path + ".json",
+		NumMedia: strconv.Itoa(m.Media), NumSegments: strconv.Itoa(m.Segments), Status: m.Status, To: m.To, URI: path + ".json",
 		SubresourceURIs: map[string]string{"media": path + "/Media.json"},
 	}
 	if !m.Sent.IsZero() {

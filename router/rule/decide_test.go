@@ -263,7 +263,7 @@ func TestDraft(t *testing.T) {
 		Sender: "default",
 		Rule:   "r", To: []string{"1"}, Contact: "003000000000001AAA", Language: "es", Channels: []message.Channel{"sms"},
 		Template: "t", Purpose: message.Marketing, QuietHours: "late-shift", Once: rule.OncePerRecord,
-		Delay: 90 * time.Minute,
+		Delay: 90 * time.Minute, ExpiresAfter: 4 * time.Hour,
 		Vars: map[string]any{
 			"text": "1", "number": 1e7, "whole": int64(7), "yes": true, "none": nil, "at": "2026-03-04T05:06:07Z",
 			"long": "1m30s",

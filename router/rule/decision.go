@@ -72,4 +72,6 @@ type Draft struct {
 	Vars       map[string]any    `json:"vars,omitempty"`
 	Once       Once              `json:"once,omitempty"`
 	Delay      time.Duration     `json:"delay,omitempty"` // nanoseconds
+	// ExpiresAfter is how long after the first moment at which sending is permitted a message may be sent; nanoseconds.
+	ExpiresAfter time.Duration `json:"expires_after"`
 }

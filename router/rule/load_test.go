@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
@@ -96,6 +97,8 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, rule.QuietHoursIgnore, r.QuietHours)
 		require.Equal(t, rule.OnceNever, r.Once)
 		require.Zero(t, r.Delay)
+		require.Equal(t, 4*time.Hour, r.ExpiresAfter)
+		require.Equal(t, 36*time.Hour, load(t, good+"    expires_after: 36h\n").Rules()[0].ExpiresAfter)
 		require.Equal(t, "Two lines\nof words.", r.Description)
 		require.Equal(t, []string{"A", "B", "Status__c"}, r.RecordFields)
 		require.Equal(t, []string{"Status__c"}, r.PreviousFields)

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -25,7 +26,7 @@ type ruleParser struct {
 func ruleKeys() []string {
 	return []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language",
-		"vars", "once", "delay", "quiet_hours", "sender",
+		"vars", "once", "delay", "expires_after", "quiet_hours", "sender",
 	}
 }
 
@@ -55,6 +56,7 @@ func (p *ruleParser) rule(node *yaml.Node) *Rule {
 		File:  p.name,
 		Line:  node.Line,
 	}
+	p.validity(r, keys["expires_after"])
 	p.defaults(r, keys["quiet_hours"])
 	p.expressions(r, keys)
 	p.checkTemplate(r, keys["template"], keys["channels"])
@@ -74,6 +76,16 @@ func (p *ruleParser) defaults(r *Rule, quietHours *yaml.Node) {
 	}
 	if quietHours != nil && !kebab().MatchString(string(r.QuietHours)) {
 		p.errorf(quietHours, "quiet_hours must be respect, ignore or a name in kebab-case")
+	}
+}
+
+// minValidity is the shortest expires_after: less leaves no time for a try and the look-up of its outcome.
+const minValidity = time.Minute
+
+func (p *ruleParser) validity(r *Rule, node *yaml.Node) {
+	r.ExpiresAfter = cmp.Or(p.duration(node, "expires_after"), message.DefaultValidity)
+	if node != nil && (r.ExpiresAfter < minValidity || node.Value == "0" || node.Value == "0s") {
+		p.errorf(node, "expires_after %q is shorter than %s: nothing could be sent in that time", node.Value, minValidity)
 	}
 }
 

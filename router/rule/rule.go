@@ -44,8 +44,10 @@ type Rule struct {
 	QuietHours  QuietHours        `json:"quiet_hours"`
 	Once        Once              `json:"once,omitempty"`
 	Delay       time.Duration     `json:"delay,omitempty"` // nanoseconds
-	File        string            `json:"file"`
-	Line        int               `json:"line"`
+	// ExpiresAfter is how long after the first moment at which sending is permitted a message may be sent; nanoseconds.
+	ExpiresAfter time.Duration `json:"expires_after"`
+	File         string        `json:"file"`
+	Line         int           `json:"line"`
 
 	// RecordFields and PreviousFields are the fields that the expressions name, sorted; changed("X") reads X of both.
 	RecordFields   []string `json:"record_fields"`
