@@ -57,6 +57,8 @@ type ClaimRequest struct {
 	Lease  time.Duration
 	Judge  func(Candidate) Verdict // pure
 	Pace   time.Duration           // the sender's rate: time for each segment; 0 for none
+
+	rate *pacer // by Pace, while the claim runs
 }
 
 // ClaimResult is what became of the messages that were still queued and due; the others are somebody else's.
@@ -81,11 +83,10 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		if err := readGateFacts(ctx, tx, request.Sender, candidates); err != nil {
 			return err
 		}
-		rate, err := lockRate(ctx, tx, request)
-		if err != nil {
+		if request.rate, err = lockRate(ctx, tx, request); err != nil {
 			return err
 		}
-		return writeVerdicts(ctx, tx, request, rate, candidates, result)
+		return writeVerdicts(ctx, tx, request, candidates, result)
 	})
 	return result, err
 }
@@ -184,9 +185,7 @@ func queueAddressLocks(p *pipeline, addresses []string) {
 	p.exec(`select pg_advisory_xact_lock($1, k) from unnest($2::integer[]) k`, addressLockClass, slices.Compact(keys))
 }
 
-func writeVerdicts(
-	ctx context.Context, tx pgx.Tx, request ClaimRequest, rate *pacer, candidates []*Candidate, result *ClaimResult,
-) error {
+func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
 	var sent attemptColumns
 	var suppressed, reasons, details, waiting, behind []string
 	var waits []time.Duration
@@ -199,7 +198,7 @@ func writeVerdicts(
 			suppressed, reasons = append(suppressed, c.Message.ID), append(reasons, string(verdict.Suppress))
 			details = append(details, verdict.Detail)
 			result.Suppressed = append(result.Suppressed, verdict.Suppress)
-		case verdict.Send != "" && !taken[key] && c.Live[verdict.Send] == "" && !rate.take(segments(c, verdict.Send)):
+		case verdict.Send != "" && !taken[key] && c.Live[verdict.Send] == "" && !request.rate.take(segments(c, verdict.Send)):
 			result.Held = append(result.Held, c.Message.ID)
 		case verdict.Send != "" && !taken[key] && c.Live[verdict.Send] == "":
 			taken[key] = true
@@ -219,7 +218,7 @@ func writeVerdicts(
 	var p pipeline
 	if len(sent.ids) > 0 {
 		sent.queue(&p, request)
-		rate.queue(&p, request.Sender)
+		request.rate.queue(&p, request.Sender)
 	}
 	if len(suppressed) > 0 {
 		p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))
@@ -236,7 +235,7 @@ func writeVerdicts(
 		return fmt.Errorf("write attempts: %w", err)
 	}
 	if len(result.Held) > 0 {
-		result.HeldFor = rate.wait()
+		result.HeldFor = request.rate.wait()
 	}
 	return nil
 }
