@@ -43,7 +43,7 @@ func (w *world) allBecome(state message.State, ids []string) {
 }
 
 // gauge is the value of a metric whose labels have the values, in the order of the labels' names.
-func gauge(t *testing.T, registry *prometheus.Registry, name string, labels ...string) float64 {
+func gauge(t *testing.T, registry *prometheus.Registry, name string, labels ...string) int {
 	t.Helper()
 	families, err := registry.Gather()
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ func gauge(t *testing.T, registry *prometheus.Registry, name string, labels ...s
 				values = append(values, pair.GetValue())
 			}
 			if family.GetName() == name && slices.Equal(values, labels) {
-				return metric.GetGauge().GetValue()
+				return int(metric.GetGauge().GetValue())
 			}
 		}
 	}
@@ -96,7 +96,7 @@ func TestBreakerSavesTheBacklogFromAnOutage(t *testing.T) {
 			d, _ := w.begin(config)
 			ids := w.queue(crowd("default", 200)...)
 			require.True(t, w.wait(func() bool { return gauge(t, registry, "beckon_breaker_state", "default") == 2 }))
-			require.EqualValues(t, 1, gauge(t, registry, "beckon_sending_stopped", "all", "default"))
+			require.Equal(t, 1, gauge(t, registry, "beckon_sending_stopped", "all", "default"))
 			require.ErrorContains(t, d.Ready(t.Context()), "sending is stopped: default: twilio: send: unclear")
 			require.True(t, w.wait(func() bool { return w.number(`select count(*) from message where state = 'unknown'`) >= 5 }))
 			require.LessOrEqual(t, w.number(`select count(*) from message where state = 'unknown'`), 5+1, "as many as open it, and perhaps a probe")
@@ -110,7 +110,7 @@ func TestBreakerSavesTheBacklogFromAnOutage(t *testing.T) {
 				return gauge(t, registry, "beckon_breaker_state", "default") == 0
 			}))
 			require.NoError(t, d.Ready(t.Context()))
-			require.EqualValues(t, 0, gauge(t, registry, "beckon_sending_stopped", "all", "default"))
+			require.Equal(t, 0, gauge(t, registry, "beckon_sending_stopped", "all", "default"))
 			w.exec(`update live_attempt set lease_until = now(), lookup_at = now()`)
 			for _, id := range ids {
 				require.LessOrEqual(t, w.sim.Count(string(w.message(id).To)), 1, "no message goes twice")
@@ -130,7 +130,7 @@ func TestAccountErrorStopsTheAccountAndAProbeEndsIt(t *testing.T) {
 	config.Lanes = append(config.Lanes, w.lane(Sender{Name: "idle", SMSFrom: "+15005550011"}, w.sim), w.lane(marketing(), other))
 	d, _ := w.begin(config)
 	ids := w.queue(crowd("default", 200)...)
-	stopped := func(sender string) float64 { return gauge(t, registry, "beckon_sending_stopped", "all", sender) }
+	stopped := func(sender string) int { return gauge(t, registry, "beckon_sending_stopped", "all", sender) }
 	require.True(t, w.wait(func() bool { return stopped("default") == 1 && stopped("idle") == 1 }))
 	w.allBecome(message.Delivered, w.queue(crowd("marketing", 50)...))
 	require.Zero(t, stopped("marketing"))
@@ -291,7 +291,7 @@ func TestMessagesOfASenderThatIsNotConfigured(t *testing.T) {
 	d, _ := w.begin(config)
 	require.True(t, w.wait(func() bool { return len(d.Warnings()) == 1 }))
 	require.Contains(t, d.Warnings()[0], "messages wait for the sender gone, which is not configured")
-	require.EqualValues(t, 1, gauge(t, registry, "beckon_messages_unserved", "gone"))
+	require.Equal(t, 1, gauge(t, registry, "beckon_messages_unserved", "gone"))
 	w.exec(`delete from belt`)
 	require.NoError(t, d.lookForUnserved(t.Context()))
 	require.Empty(t, d.Warnings())

@@ -65,6 +65,8 @@ type ClaimRequest struct {
 	Lease  time.Duration
 	Judge  func(Candidate) Verdict // pure
 	Pace   time.Duration           // the sender's rate: time for each segment; 0 for none
+
+	rate *pacer // by Pace, while the claim runs
 }
 
 // ClaimResult is what became of the messages that were still queued and due; the others are somebody else's.
@@ -91,11 +93,10 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		if err != nil {
 			return err
 		}
-		rate, err := lockRate(ctx, tx, request)
-		if err != nil {
+		if request.rate, err = lockRate(ctx, tx, request); err != nil {
 			return err
 		}
-		return writeVerdicts(ctx, tx, request, rate, inOrder(candidates, rivals), result)
+		return writeVerdicts(ctx, tx, request, inOrder(candidates, rivals), result)
 	})
 	return result, err
 }

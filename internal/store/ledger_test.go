@@ -66,7 +66,8 @@ func invariants() map[string]string {
 		"a queued message without a row on the belt": `select id::text from message m
 			where state = 'queued' and not exists (select from belt where message_id = m.id)`,
 		"a row on the belt without a queued message": `select message_id::text from belt b
-			where not exists (select from message m where m.id = b.message_id and m.state = 'queued' and m.org = b.org and m.recipient = b.recipient)`,
+			where not exists (select from message m where m.id = b.message_id and m.state = 'queued' and m.org = b.org
+				and m.recipient = b.recipient and m.sender = b.sender)`,
 		"an open attempt that is not live": `select id::text from attempt a where state in ('sending', 'unknown')
 			and not exists (select from live_attempt l where l.attempt_id = a.id and l.phase = a.state and l.sender = a.sender
 				and l.channel = a.channel and l.address = a.address)`,

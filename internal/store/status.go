@@ -139,8 +139,9 @@ func lockAttempts(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]*atte
 			ids = append(ids, e.AttemptID)
 		}
 	}
+	// An array, not a join: Postgres leaves a joined row out when it had to wait for its lock and the row has changed meanwhile.
 	rows, err := tx.Query(ctx, `select id::text, message_id::text from attempt
-		where id in (select id from attempt where sid = any ($1) union all select unnest($2::text[]::uuid[]))
+		where id = any (array(select id from attempt where sid = any ($1)) || $2::text[]::uuid[])
 		order by id for update`, sids, ids)
 	var attempts, messages []string
 	if err == nil {

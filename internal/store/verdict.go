@@ -62,28 +62,26 @@ type verdicts struct {
 	defers                       []bool
 }
 
-func writeVerdicts(
-	ctx context.Context, tx pgx.Tx, request ClaimRequest, rate *pacer, candidates []*Candidate, result *ClaimResult,
-) error {
+func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
 	var v verdicts
 	taken := map[liveKey]bool{} // by an attempt of this claim, or by an older message that waits for the channel
 	for _, c := range candidates {
 		verdict := request.Judge(*c)
 		key := liveKey{cmp.Or(verdict.Send, verdict.On), c.Message.To}
 		if !c.rival {
-			v.add(c, verdict, taken[key], rate, result)
+			v.add(c, verdict, taken[key], request.rate, result)
 		}
 		if key.channel != "" && !verdict.Defer {
 			taken[key] = true
 		}
 	}
 	var p pipeline
-	v.queue(&p, request, rate)
+	v.queue(&p, request)
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("write attempts: %w", err)
 	}
 	if len(result.Held) > 0 {
-		result.HeldFor = rate.wait()
+		result.HeldFor = request.rate.wait()
 	}
 	return nil
 }
@@ -119,10 +117,10 @@ func (v *verdicts) add(c *Candidate, verdict Verdict, taken bool, rate *pacer, r
 	}
 }
 
-func (v *verdicts) queue(p *pipeline, request ClaimRequest, rate *pacer) {
+func (v *verdicts) queue(p *pipeline, request ClaimRequest) {
 	if len(v.sent.ids) > 0 {
 		v.sent.queue(p, request)
-		rate.queue(p, request.Sender)
+		request.rate.queue(p, request.Sender)
 	}
 	if len(v.suppressed) > 0 {
 		p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))

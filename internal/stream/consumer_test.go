@@ -273,7 +273,9 @@ func TestSendersHaveConsumersOfTheirOwn(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	seqs, err := c.PublishMessages(t.Context(), []MessageRef{
-		{Org: testOrg, ID: "a", Sender: "marketing"}, {Org: testOrg, ID: "b"}, {Org: testOrg, ID: "c", Sender: "marketing"},
+		{Org: testOrg, ID: "a", Sender: "marketing"},
+		{Org: testOrg, ID: "b"},
+		{Org: testOrg, ID: "c", Sender: "marketing"},
 		{Org: testOrg, ID: "d", Sender: "default"},
 	})
 	require.NoError(t, err)

@@ -164,6 +164,7 @@ func consumerConfig(name ConsumerName, opts Options) (Name, jetstream.ConsumerCo
 	switch name {
 	case Router:
 		return Notifications, cfg
+	case Dispatcher: // a sender's, see above
 	case Inbound:
 		cfg.FilterSubject = subjectInboundAny
 	case StatusCallbacks:
