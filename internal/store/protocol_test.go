@@ -333,7 +333,7 @@ func TestPolls(t *testing.T) {
 	require.Empty(t, due(), "too young")
 	l.exec(`update mark set at = now() - interval '1 minute'`)
 	require.NoError(t, l.CollectPolls(t.Context(), time.Millisecond))
-	require.Equal(t, []store.Poll{{AttemptID: stuck.AttemptID, MessageID: stuck.Message.ID, SID: "SM1"}}, due())
+	require.Equal(t, []store.Poll{{AttemptID: stuck.AttemptID, MessageID: stuck.Message.ID, SID: "SM1", Sender: sender}}, due())
 	require.Empty(t, due(), "each at its time")
 	require.Equal(t, 2, get[int](l, `select count(*) from poll`), "the open one may come to be stuck")
 
