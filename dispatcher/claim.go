@@ -106,7 +106,7 @@ func (d *Dispatcher) start(ctx context.Context, deliveries []*stream.Delivery, i
 	if err := d.pause.wait(ctx); err != nil { // one may have begun while we waited for messages or slots
 		return 0, err
 	}
-	result, deadline, err := d.claim(ctx, deliveries, ids)
+	result, due, err := d.claim(ctx, deliveries, ids)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -119,7 +119,7 @@ func (d *Dispatcher) start(ctx context.Context, deliveries []*stream.Delivery, i
 	for _, claimed := range allowed {
 		go func() {
 			defer d.giveSlots(1)
-			d.send(context.WithoutCancel(ctx), claimed, deadline)
+			d.send(context.WithoutCancel(ctx), claimed, due)
 		}()
 	}
 	return len(allowed), nil
@@ -128,19 +128,19 @@ func (d *Dispatcher) start(ctx context.Context, deliveries []*stream.Delivery, i
 // claim waits for replies to be worked on and claims; the deadline of the calls counts from before the claim.
 func (d *Dispatcher) claim(
 	ctx context.Context, deliveries []*stream.Delivery, ids []string,
-) (result *store.ClaimResult, deadline time.Time, err error) {
+) (result *store.ClaimResult, due deadline, err error) {
 	err = d.persist(ctx, deliveries, func(ctx context.Context) error {
 		if err := d.barrier.caughtUp(ctx, beforeClaim); err != nil {
 			return temporary{err}
 		}
-		deadline = time.Now().Add(d.SendTimeout)
+		due = deadlineIn(d.SendTimeout)
 		// A claim that has begun is finished although ctx ends: one that commits unseen would be an attempt that nobody makes.
-		claiming, done := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		claiming, done := context.WithDeadline(context.WithoutCancel(ctx), due.at)
 		defer done()
 		result, err = d.Ledger.Claim(claiming, store.ClaimRequest{IDs: ids, Sender: d.Sender.Name, Lease: d.lease(), Judge: d.judge})
 		return err
 	})
-	return result, deadline, err
+	return result, due, err
 }
 
 // startParts claims one by one what can't be claimed together for a reason that waiting does not cure. The one that can't be
