@@ -67,7 +67,7 @@ func TestWrongDatabaseClockProvesNoAbsence(t *testing.T) {
 				}), "it is a doubt")
 				require.Equal(t, message.Unknown, w.message(id).State)
 			}
-			require.Equal(t, 2, len(w.outbound()))
+			require.Len(t, w.outbound(), 2)
 		})
 	}
 }
