@@ -134,3 +134,26 @@ func (s *search) result(at uint32, broken Rule) Result {
 	}
 	return r
 }
+
+// Walk goes one way of many through the model: pick says which of the actions comes next, and visit sees it with the world after
+// it, until visit returns false. Nothing is forgotten on the way, so that late steps without an effect are taken, too.
+func Walk(c Config, pick func([]Action) int, visit func(Action, World) bool) {
+	w := c.start()
+	for {
+		var actions []Action
+		var worlds []World
+		c.next(w, func(a Action, next World) {
+			if next != w {
+				actions, worlds = append(actions, a), append(worlds, next)
+			}
+		})
+		if len(actions) == 0 {
+			return
+		}
+		one := pick(actions)
+		if w = worlds[one]; !visit(actions[one], w) {
+			return
+		}
+		w.free()
+	}
+}

@@ -243,10 +243,18 @@ func (w *World) normal(c Config) {
 	for i := range w.Dispatchers {
 		w.forget(c, &w.Dispatchers[i])
 	}
-	for m := range w.Attempts {
+	for m := range w.Messages {
 		if w.Messages[m].State.settled() {
 			w.Messages[m].OnBelt = c.Without.QueuedCheck
 		}
+	}
+	w.free()
+	slices.SortFunc(w.Dispatchers[:c.Dispatchers], func(a, b Dispatcher) int { return bytes.Compare(raw(&a), raw(&b)) })
+}
+
+// free empties the slots of attempts that are over and that nobody holds.
+func (w *World) free() {
+	for m := range w.Attempts {
 		for a := range w.Attempts[m] {
 			at := &w.Attempts[m][a]
 			over := at.State == Absent || at.State == Canceled || at.State == Refused
@@ -255,7 +263,6 @@ func (w *World) normal(c Config) {
 			}
 		}
 	}
-	slices.SortFunc(w.Dispatchers[:c.Dispatchers], func(a, b Dispatcher) int { return bytes.Compare(raw(&a), raw(&b)) })
 }
 
 // forget empties a dispatcher's memory of what can have no effect.
