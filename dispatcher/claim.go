@@ -125,7 +125,7 @@ func (l *lane) start(ctx context.Context, deliveries []*stream.Delivery, ids []s
 		return begun{}, err
 	}
 	some, rest := ids[:admitted.calls], ids[admitted.calls:]
-	result, deadline, err := l.claim(ctx, deliveries, some)
+	result, due, err := l.claim(ctx, deliveries, some)
 	if err != nil {
 		l.breaker.release(admitted, admitted.calls)
 		if ctx.Err() != nil {
@@ -141,7 +141,7 @@ func (l *lane) start(ctx context.Context, deliveries []*stream.Delivery, ids []s
 	for _, claimed := range allowed {
 		go func() {
 			defer l.giveSlots(1)
-			l.send(context.WithoutCancel(ctx), claimed, deadline, admitted)
+			l.send(context.WithoutCancel(ctx), claimed, due, admitted)
 		}()
 	}
 	return begun{calls: len(allowed), rest: slices.Concat(result.Held, rest), wait: result.HeldFor}, nil
@@ -150,21 +150,21 @@ func (l *lane) start(ctx context.Context, deliveries []*stream.Delivery, ids []s
 // claim waits for replies to be worked on and claims; the deadline of the calls counts from before the claim.
 func (l *lane) claim(
 	ctx context.Context, deliveries []*stream.Delivery, ids []string,
-) (result *store.ClaimResult, deadline time.Time, err error) {
+) (result *store.ClaimResult, due deadline, err error) {
 	err = l.persist(ctx, deliveries, func(ctx context.Context) error {
 		if err := l.barrier.caughtUp(ctx, beforeClaim); err != nil {
 			return temporary{err}
 		}
-		deadline = time.Now().Add(l.SendTimeout)
+		due = deadlineIn(l.SendTimeout)
 		// A claim that has begun is finished although ctx ends: one that commits unseen would be an attempt that nobody makes.
-		claiming, done := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		claiming, done := context.WithDeadline(context.WithoutCancel(ctx), due.at)
 		defer done()
 		result, err = l.Ledger.Claim(claiming, store.ClaimRequest{
 			IDs: ids, Sender: l.Sender.Name, Lease: l.lease(), Judge: l.judge, Pace: l.Pace,
 		})
 		return err
 	})
-	return result, deadline, err
+	return result, due, err
 }
 
 // startParts claims one by one what can't be claimed together for a reason that waiting does not cure. The one that can't be

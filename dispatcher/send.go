@@ -18,16 +18,34 @@ const (
 	accountPause = 30 * time.Second // of a message after an error that concerns the account or the sender
 )
 
+// deadline is when a call must be over, by two clocks: the monotonic one, which nobody can set, and the wall clock, which has
+// gone on when a machine wakes up from a sleep in which the monotonic one stood still.
+type deadline struct {
+	at   time.Time // with the monotonic clock's reading
+	wall time.Time // without it
+}
+
+func deadlineIn(d time.Duration) deadline {
+	at := time.Now().Add(d)
+	return deadline{at: at, wall: at.Round(0)}
+}
+
+// over tells whether either clock has come to it. A wall clock that was set forward ends it early, which costs a try and no more.
+func (d deadline) over() bool {
+	now := time.Now()
+	return !now.Before(d.at) || !now.Round(0).Before(d.wall)
+}
+
 // send makes the one call of an attempt, tells the breaker of it and hands the outcome to the recorder.
-func (l *lane) send(ctx context.Context, c store.Claimed, deadline time.Time, admitted leave) {
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+func (l *lane) send(ctx context.Context, c store.Claimed, due deadline, admitted leave) {
+	ctx, cancel := context.WithDeadline(ctx, due.at)
 	defer cancel()
 	if late(c, 0) {
 		l.breaker.release(admitted, 1)
 		l.recorder.put(canceled(c, message.Expired, message.ReasonValidity))
 		return
 	}
-	if !time.Now().Before(deadline) { // frozen since the claim: the lease may be over soon
+	if due.over() { // frozen since the claim: the lease may be over soon
 		l.breaker.release(admitted, 1)
 		l.recorder.put(canceled(c, message.Queued, message.ReasonRetry))
 		return

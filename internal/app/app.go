@@ -207,7 +207,8 @@ func (a *App) startNATS(ctx, _ context.Context) error {
 	if a.cfg.NATS.URL != "" {
 		return a.connectNATS(ctx)
 	}
-	server, err := natsd.Start(natsd.Config{Dir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log.With("part", "nats")})
+	config := natsd.Config{Dir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log.With("part", "nats")}
+	server, err := natsd.Start(config) //nolint:contextcheck // it outlives ctx and ends by Shutdown
 	if err != nil {
 		return err
 	}

@@ -250,6 +250,11 @@ func (a *App) lookNATS(ctx context.Context) error {
 	if !reached(a.streaming) {
 		return errStarting
 	}
+	if a.natsd != nil {
+		if err := a.natsd.Healthy(); err != nil {
+			return err
+		}
+	}
 	return a.stream.Ready(ctx)
 }
 

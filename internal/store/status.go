@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -91,6 +92,9 @@ func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]messag
 			bySID[row.sid] = row
 		}
 	}
+	if events, err = withEarly(ctx, tx, byID, events); err != nil {
+		return nil, err
+	}
 	var p pipeline
 	var moved []message.State
 	var entries []consent.Entry
@@ -115,6 +119,27 @@ func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]messag
 		return nil, fmt.Errorf("write delivery statuses: %w", err)
 	}
 	return moved, nil
+}
+
+// withEarly adds the events that came before the SID was known and named no attempt, for the attempts that learn their SID from
+// these events rather than from the answer to the call.
+func withEarly(ctx context.Context, tx pgx.Tx, byID map[string]*attemptRow, events []StatusEvent) ([]StatusEvent, error) {
+	var learned []string
+	for _, e := range events {
+		if row := byID[e.AttemptID]; row != nil && row.sid == "" {
+			learned = append(learned, e.SID)
+		}
+	}
+	if len(learned) == 0 {
+		return events, nil
+	}
+	var p pipeline
+	all := slices.Clone(events)
+	queueEarly(&p, learned, &all)
+	if err := p.run(ctx, tx); err != nil {
+		return nil, fmt.Errorf("read early delivery statuses: %w", err)
+	}
+	return all, nil
 }
 
 // entry is the opt-out that an event tells of. It counts for the address that the callback names although its attempt is not

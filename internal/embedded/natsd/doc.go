@@ -8,7 +8,8 @@
 // cut loses nothing that was confirmed. The next Start on the directory finds streams, consumers and messages.
 //
 // It fails at Start, when the store cannot be opened or the port cannot be had. While it runs, Healthy tells whether
-// JetStream still works: the server switches it off when the disk is full or fails.
+// JetStream still stores. After a write that failed, mostly since the disk is full, nats-server takes nothing more for that
+// stream as long as it runs; so the server is started again, at the same address, when the disk has room.
 //
 // Tests run real servers, and one kills a process with kill -9 and reads its messages in the next.
 package natsd

@@ -1,11 +1,14 @@
 package natsd
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -33,10 +36,18 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Server is a running NATS server.
+// Server is a running NATS server. It is the same Server, at the same address, when it had to start its store again.
 type Server struct {
-	nats  *server.Server
+	cfg   Config
 	token string
+	port  int
+
+	mu      sync.RWMutex // held while the store is started again
+	nats    *server.Server
+	log     *bridge
+	broken  atomic.Bool
+	stop    context.CancelFunc
+	watched chan struct{} // closed when watch has returned
 }
 
 // Start opens the store and starts a server on a free port of 127.0.0.1. It returns when the server takes connections,
@@ -48,45 +59,67 @@ func Start(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	token := rand.Text()
+	s := &Server{cfg: cfg, token: rand.Text(), port: server.RANDOM_PORT, watched: make(chan struct{})}
+	if err := s.launch(); err != nil {
+		return nil, err
+	}
+	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
+		s.port = addr.Port
+	}
+	watching, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	go s.watch(watching)
+	return s, nil
+}
+
+// launch starts a server on the store.
+func (s *Server) launch() error {
 	srv, err := server.NewServer(&server.Options{
 		ServerName:             "beckon",
 		Host:                   "127.0.0.1",
-		Port:                   server.RANDOM_PORT,
-		Authorization:          token,
+		Port:                   s.port,
+		Authorization:          s.token,
 		MaxPayload:             MaxPayload,
 		JetStream:              true,
-		StoreDir:               cfg.Dir,
+		StoreDir:               s.cfg.Dir,
 		SyncAlways:             true,
 		JetStreamMaxMemory:     maxMemory,
-		JetStreamMaxStore:      cfg.MaxStore,
+		JetStreamMaxStore:      s.cfg.MaxStore,
 		NoSigs:                 true,
 		DisableShortFirstPing:  true,
 		DisableJetStreamBanner: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotReady, err)
+		return fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
-	log := &bridge{log: cfg.Log}
+	log := newBridge(s.cfg.Log)
 	srv.SetLoggerV2(log, false, false, false)
 	srv.Start()
 	// Start returns early when it cannot open the store: waiting then would only delay the answer.
 	if log.failed() || !srv.ReadyForConnections(readyTimeout) || !srv.JetStreamEnabled() {
 		srv.Shutdown()
 		srv.WaitForShutdown()
-		return nil, fmt.Errorf("%w on %s: %s", ErrNotReady, cfg.Dir, log.reason())
+		return fmt.Errorf("%w on %s: %s", ErrNotReady, s.cfg.Dir, log.reason())
 	}
-	return &Server{nats: srv, token: token}, nil
+	s.nats, s.log = srv, log
+	return nil
 }
 
 // Conn makes a connection to the server inside the process, without the network. The caller closes it.
 func (s *Server) Conn(opts ...nats.Option) (*nats.Conn, error) {
-	opts = append([]nats.Option{nats.InProcessServer(s.nats), nats.Token(s.token), nats.MaxReconnects(-1)}, opts...)
+	opts = append([]nats.Option{nats.InProcessServer(s), nats.Token(s.token), nats.MaxReconnects(-1)}, opts...)
 	conn, err := nats.Connect("", opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS: %w", err)
 	}
 	return conn, nil
+}
+
+// InProcessConn is how a connection reaches the server that runs now.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.nats.InProcessConn() //nolint:wrapcheck // for nats.go, which tells it on
 }
 
 // URL is the loopback address with the token, for a connection from another process. It is a secret.
@@ -101,12 +134,17 @@ func (s *Server) Address() string { return "nats://" + s.host() }
 // Token is what a connection to Address has to show. It is a secret, and new at each start.
 func (s *Server) Token() string { return s.token }
 
-// Healthy is nil as long as the server runs and JetStream works; else ErrNotReady or ErrJetStreamOff.
+// Healthy is nil as long as the server runs and JetStream stores; else ErrNotReady or ErrJetStreamOff.
 func (s *Server) Healthy() error {
-	if !s.nats.Running() {
-		return ErrNotReady
+	if s.broken.Load() {
+		return ErrJetStreamOff
 	}
-	if !s.nats.JetStreamEnabled() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	switch {
+	case !s.nats.Running():
+		return ErrNotReady
+	case !s.nats.JetStreamEnabled():
 		return ErrJetStreamOff
 	}
 	return nil
@@ -114,13 +152,10 @@ func (s *Server) Healthy() error {
 
 // Shutdown closes all connections and the store, and returns when that is done. It may be called more than once.
 func (s *Server) Shutdown() {
+	s.stop()
+	<-s.watched
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 }
 
-func (s *Server) host() string {
-	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
-		return addr.String()
-	}
-	return ""
-}
+func (s *Server) host() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
