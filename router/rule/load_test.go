@@ -306,7 +306,7 @@ func TestSender(t *testing.T) {
 		"the default one by name":  {"    sender: default\n", []string{"marketing"}, "default"},
 		"another":                  {"    sender: marketing\n", []string{"marketing"}, "marketing"},
 		"nobody knows the senders": {"    sender: marketing\n", nil, "marketing"},
-		"misspelt":                 {"    sender: marketting\n", []string{"marketing"}, `!sender "marketting" is not configured; did you mean "marketing"?`},
+		"misspelt":                 {"    sender: marketin\n", []string{"marketing"}, `!sender "marketin" is not configured; did you mean "marketing"?`},
 		"no sender but default":    {"    sender: marketing\n", []string{}, `!sender "marketing" is not configured`},
 		"not a name":               {"    sender: A B\n", nil, `!sender "A B" must be a name in kebab-case`},
 	} {
