@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,18 +84,38 @@ func TestMessageExpiresWhileSendingIsStopped(t *testing.T) {
 	require.Zero(t, w.message(id).Attempts)
 }
 
+// queuedAgain counts the outcomes that queue a message again.
+type queuedAgain struct {
+	Ledger
+
+	n atomic.Int64
+}
+
+func (q *queuedAgain) Record(ctx context.Context, outcomes []store.Outcome) error {
+	for _, o := range outcomes {
+		if o.MessageState == message.Queued {
+			q.n.Add(1)
+		}
+	}
+	return q.Ledger.Record(ctx, outcomes)
+}
+
 func TestUnknownOutcomeExpiresAfterProof(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{})
 	w.shut.Store(true)
 	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.ServerError})
-	w.start()
+	config := w.config()
+	ledger := &queuedAgain{Ledger: w.Store}
+	config.Ledger = ledger
+	w.run(config)
 	id := w.queue(sms(person, "x"))[0]
 	w.becomes(id, message.Unknown)
 	w.exec(`update message set expires_after = interval '1 microsecond' where id = $1::uuid`, id)
 	m := w.becomes(id, message.Expired)
 	require.Equal(t, 1, m.Attempts)
 	require.Equal(t, 1, w.number(`select count(*) from attempt where state = 'absent'`), "only after its proof")
+	require.Zero(t, ledger.n.Load(), "and without another round")
 	require.Zero(t, w.sim.Count(string(person)))
 }
 
