@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -137,7 +138,7 @@ func (w *world) laterRetries(id string, states ...message.State) message.Message
 func TestFailureInAStatusIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{30003, 30008, 63018} {
-		t.Run(fmt.Sprint(code), func(t *testing.T) {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, twiliosim.Config{Callbacks: twiliosim.Callbacks{Duplicate: true}})
 			w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.Undelivered, Code: code})
@@ -313,7 +314,7 @@ func TestMessagesToOnePersonGoInOrder(t *testing.T) {
 	w := newWorld(t, twiliosim.Config{})
 	var all []message.Message
 	for i := range 5 {
-		all = append(all, sms(person, fmt.Sprint(i)))
+		all = append(all, sms(person, strconv.Itoa(i)))
 	}
 	ids := w.store(all...)
 	for _, i := range []int{3, 4, 2, 0, 1} {
