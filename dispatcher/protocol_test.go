@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,18 +85,38 @@ func TestMessageExpiresWhileSendingIsStopped(t *testing.T) {
 	require.Zero(t, w.sim.Count(string(person)), "a probe may have tried it, and was refused")
 }
 
+// queuedAgain counts the outcomes that queue a message again.
+type queuedAgain struct {
+	Ledger
+
+	n atomic.Int64
+}
+
+func (q *queuedAgain) Record(ctx context.Context, outcomes []store.Outcome) error {
+	for _, o := range outcomes {
+		if o.MessageState == message.Queued {
+			q.n.Add(1)
+		}
+	}
+	return q.Ledger.Record(ctx, outcomes)
+}
+
 func TestUnknownOutcomeExpiresAfterProof(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{})
 	w.shut.Store(true)
 	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.ServerError})
-	w.start()
+	config := w.config()
+	ledger := &queuedAgain{Ledger: w.Store}
+	config.Ledger = ledger
+	w.run(config)
 	id := w.queue(sms(person, "x"))[0]
 	w.becomes(id, message.Unknown)
 	w.exec(`update message set expires_after = interval '1 microsecond' where id = $1::uuid`, id)
 	m := w.becomes(id, message.Expired)
 	require.Equal(t, 1, m.Attempts)
 	require.Equal(t, 1, w.number(`select count(*) from attempt where state = 'absent'`), "only after its proof")
+	require.Zero(t, ledger.n.Load(), "and without another round")
 	require.Zero(t, w.sim.Count(string(person)))
 }
 
@@ -116,7 +138,7 @@ func (w *world) laterRetries(id string, states ...message.State) message.Message
 func TestFailureInAStatusIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{30003, 30008, 63018} {
-		t.Run(fmt.Sprint(code), func(t *testing.T) {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, twiliosim.Config{Callbacks: twiliosim.Callbacks{Duplicate: true}})
 			w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.Undelivered, Code: code})
@@ -292,7 +314,7 @@ func TestMessagesToOnePersonGoInOrder(t *testing.T) {
 	w := newWorld(t, twiliosim.Config{})
 	var all []message.Message
 	for i := range 5 {
-		all = append(all, sms(person, fmt.Sprint(i)))
+		all = append(all, sms(person, strconv.Itoa(i)))
 	}
 	ids := w.store(all...)
 	for _, i := range []int{3, 4, 2, 0, 1} {

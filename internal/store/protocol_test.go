@@ -241,6 +241,7 @@ func TestOlderMessageGoesFirst(t *testing.T) {
 	require.Equal(t, 1, result.Waiting)
 
 	t.Run("an older one that goes another way holds up nobody", func(t *testing.T) {
+		t.Parallel()
 		ids := l.queue("+14155550102", "+14155550102")
 		result := l.claimWith(func(c store.Candidate) store.Verdict {
 			if c.Message.ID == ids[0] {
@@ -251,6 +252,7 @@ func TestOlderMessageGoesFirst(t *testing.T) {
 		require.Len(t, result.Claimed, 1)
 	})
 	t.Run("nor one that waits for a later time, or that will not be sent", func(t *testing.T) {
+		t.Parallel()
 		for i, verdict := range []store.Verdict{
 			{Wait: time.Hour, On: message.SMS, Defer: true}, {Suppress: message.ReasonOptedOut}, {Expire: true},
 		} {
@@ -269,6 +271,7 @@ func TestOlderMessageGoesFirst(t *testing.T) {
 		require.Len(t, l.claimWith(sms, ids[1]).Claimed, 1)
 	})
 	t.Run("but one that waits for the channel does", func(t *testing.T) {
+		t.Parallel()
 		ids := l.queue("+14155550104", "+14155550104")
 		result := l.claimWith(func(c store.Candidate) store.Verdict {
 			if c.Message.ID == ids[0] {
@@ -279,6 +282,7 @@ func TestOlderMessageGoesFirst(t *testing.T) {
 		require.Empty(t, result.Claimed)
 	})
 	t.Run("another claim that holds the older one and waits for the person's lock does not lose its place", func(t *testing.T) {
+		t.Parallel()
 		ids := l.queue("+14155550105", "+14155550105")
 		tx, err := l.db.Begin(t.Context())
 		require.NoError(t, err)

@@ -49,7 +49,8 @@ func (s *Store) Settle(ctx context.Context, d Settlement) (message.State, error)
 		if err != nil {
 			return err
 		}
-		if err := audit(ctx, tx, d.Operator, "messages settle", d.MessageID, detail); err != nil {
+		entry := auditEntry{operator: d.Operator, action: "messages settle", subject: d.MessageID, detail: detail}
+		if err := audit(ctx, tx, entry); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, `select state from message where id = $1::uuid`, d.MessageID).Scan((*string)(&state))
@@ -85,10 +86,16 @@ func settledOutcome(ctx context.Context, tx pgx.Tx, d Settlement) (Outcome, erro
 	return o, nil
 }
 
-// audit adds to the trail of what operators did by hand.
-func audit(ctx context.Context, tx pgx.Tx, operator, action, subject string, detail []byte) error {
+// auditEntry is something that an operator did by hand; detail is JSON.
+type auditEntry struct {
+	operator, action, subject string
+	detail                    []byte
+}
+
+// audit adds to the trail.
+func audit(ctx context.Context, tx pgx.Tx, e auditEntry) error {
 	_, err := tx.Exec(ctx, `insert into audit (operator, action, subject, detail) values ($1, $2, $3, $4::jsonb)`,
-		clean(operator), action, subject, string(detail))
+		clean(e.operator), e.action, e.subject, string(e.detail))
 	if err != nil {
 		return fmt.Errorf("add to the audit trail: %w", err)
 	}
