@@ -30,7 +30,7 @@ type twin struct {
 	*world
 
 	t        *rapid.T
-	d        *Dispatcher
+	d        *lane
 	to       address.Address
 	messages []string
 	claimed  map[slot]store.Claimed
