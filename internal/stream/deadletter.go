@@ -25,6 +25,8 @@ type DeadLetter struct {
 	Subject string
 	Reason  string
 	History []string          // what was tried, oldest first
+	Only    notification.ID   // the notification of the envelope that is meant; empty: all of it
+	First   time.Time         // when the original was stored for the first time; zero: not known
 	Header  map[string]string // of the original message
 	Data    []byte            // of the original message, decompressed
 }
@@ -61,6 +63,12 @@ func (c *Client) DeadLetter(ctx context.Context, d DeadLetter) error {
 	msg.Header.Set(HeaderSubject, d.Subject)
 	msg.Header.Set(HeaderReason, strings.Map(oneLine, d.Reason))
 	msg.Header.Set(HeaderHistory, string(history))
+	if d.Only != "" {
+		msg.Header.Set(HeaderID, string(d.Only))
+	}
+	if !d.First.IsZero() {
+		msg.Header.Set(HeaderFirstStored, d.First.UTC().Format(time.RFC3339Nano))
+	}
 	if d.ID != "" {
 		msg.Header.Set(jetstream.MsgIDHeader, d.ID)
 	}
@@ -151,5 +159,6 @@ func (c *Client) readDeadLetter(raw *jetstream.RawStreamMsg) (StoredDeadLetter, 
 		ID: raw.Header.Get(jetstream.MsgIDHeader), Stream: Name(raw.Header.Get(HeaderStream)), Seq: seq,
 		Org: notification.OrgID(raw.Header.Get(HeaderOrg)), Subject: raw.Header.Get(HeaderSubject),
 		Reason: raw.Header.Get(HeaderReason), History: history, Header: origin, Data: data,
+		Only: notification.ID(raw.Header.Get(HeaderID)), First: firstStored(raw.Header, raw.Time),
 	}}, nil
 }
