@@ -23,14 +23,14 @@ alter table message add constraint message_once unique (notification_id, rule, r
 
 -- One row for each notification that a replay brought again. result says what came of it: decided (it never was before; the
 -- decision is in the table decision), decided_again (this row is the decision, beside the earlier ones), or duplicate (its
--- decision stands). Only ever added to.
+-- decision stands, and outcome is empty). Only ever added to.
 create table replayed (
     org             text        not null,
     notification_id text        not null,
     replay_id       text        not null,
     mode            text        not null check (mode in ('replay', 'redecide', 'force')),
     result          text        not null check (result in ('decided', 'decided_again', 'duplicate')),
-    outcome         text        not null default '', -- of decided and decided_again
+    outcome         text        not null default '' check (outcome in ('', 'matched', 'no_rule_matched', 'rule_error', 'dead_letter')),
     rule_set        text        not null default '',
     detail          jsonb       not null default '{}',
     once_skipped    text[]      not null default '{}',

@@ -130,7 +130,7 @@ func (c *Client) KeptEnvelopes(ctx context.Context, since, until time.Time, each
 		case raw.Sequence > state.LastSeq, !until.IsZero() && !raw.Time.Before(until):
 			return nil
 		}
-		seq = raw.Sequence + 1
+		seq = max(seq, raw.Sequence) + 1
 		if raw.Header.Get(HeaderReplay) != "" {
 			continue
 		}
@@ -154,9 +154,7 @@ func (c *Client) kept(raw *jetstream.RawStreamMsg) *Kept {
 // repetition within ten minutes is the same one. Errors as for PublishNotification.
 func (c *Client) PutBack(ctx context.Context, k *Kept, replay notification.Replay) (uint64, error) {
 	msg := nats.NewMsg(subjectNotifications + string(k.Org))
-	for name, values := range k.header {
-		msg.Header[name] = values
-	}
+	copyHeader(msg.Header, k.header)
 	msg.Header.Set(HeaderFirstStored, firstStored(k.header, k.Stored).UTC().Format(time.RFC3339Nano))
 	msg.Data = k.data
 	return c.putBack(ctx, msg, replay, replay.ID+"/"+strconv.FormatUint(k.Seq, 10))
@@ -167,7 +165,9 @@ func (c *Client) PutBack(ctx context.Context, k *Kept, replay notification.Repla
 func (c *Client) PutLetterBack(ctx context.Context, letter StoredDeadLetter, replayID string) (uint64, error) {
 	msg := nats.NewMsg(letter.Subject)
 	for name, value := range letter.Header {
-		msg.Header.Set(name, value)
+		if !strings.HasPrefix(name, serverHeaders) {
+			msg.Header.Set(name, value)
+		}
 	}
 	if len(letter.Data) == 0 && len(letter.Header) == 0 {
 		stream, err := c.js.Stream(ctx, string(letter.Stream))
@@ -181,7 +181,8 @@ func (c *Client) PutLetterBack(ctx context.Context, letter StoredDeadLetter, rep
 		if err != nil {
 			return 0, fmt.Errorf("read sequence %d of %s: %w", letter.Seq, letter.Stream, err)
 		}
-		msg.Header, msg.Data = raw.Header, raw.Data
+		copyHeader(msg.Header, raw.Header)
+		msg.Data = raw.Data
 	} else {
 		data, encoding, err := c.codec.encode(letter.Data)
 		if err != nil {
@@ -199,6 +200,18 @@ func (c *Client) PutLetterBack(ctx context.Context, letter StoredDeadLetter, rep
 		replay.Only = []notification.ID{letter.Only}
 	}
 	return c.putBack(ctx, msg, replay, fmt.Sprintf("letter/%d/%d", letter.Number, letter.Stored.UnixNano()))
+}
+
+// serverHeaders begin the names of headers that are between a client and the server: the duplicate key of the first time, and
+// what a direct get adds, which would make a message look like another one when it is stored again.
+const serverHeaders = "Nats-"
+
+func copyHeader(to, from nats.Header) {
+	for name, values := range from {
+		if !strings.HasPrefix(name, serverHeaders) {
+			to[name] = values
+		}
+	}
 }
 
 func (c *Client) putBack(ctx context.Context, msg *nats.Msg, replay notification.Replay, msgID string) (uint64, error) {
@@ -225,19 +238,14 @@ func (c *Client) putBack(ctx context.Context, msg *nats.Msg, replay notification
 	return seq, nil
 }
 
-// Follow asks how far a consumer is: done is how far everything is finished, last the newest sequence of its stream.
-func (c *Client) Follow(ctx context.Context, name ConsumerName) (done, last uint64, err error) {
+// Done is the sequence up to which a consumer has finished everything that it is to get.
+func (c *Client) Done(ctx context.Context, name ConsumerName) (uint64, error) {
 	info, err := c.consumerInfo(ctx, name)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	stream, err := c.js.Stream(ctx, info.Stream)
-	if err != nil {
-		return 0, 0, fmt.Errorf("look up stream %s: %w", info.Stream, err)
-	}
-	last = stream.CachedInfo().State.LastSeq
 	if info.NumPending == 0 && info.NumAckPending == 0 {
-		return max(info.AckFloor.Stream, info.Delivered.Stream), last, nil
+		return max(info.AckFloor.Stream, info.Delivered.Stream), nil
 	}
-	return info.AckFloor.Stream, last, nil
+	return info.AckFloor.Stream, nil
 }
