@@ -37,6 +37,7 @@ type Verdict struct {
 	Detail   string
 	Wait     time.Duration  // look again after this time
 	Behind   message.Reason // why it waits, when that may take long; empty otherwise
+	Answers  []GateAnswer   // of the gates that did not let it pass, to be kept; none for a short wait
 }
 
 // Claimed is a message with a fresh attempt in state sending, committed: the caller must send it now.
@@ -180,9 +181,13 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	var sent attemptColumns
 	var suppressed, reasons, details, waiting, behind []string
 	var waits []time.Duration
+	var gates gateColumns
 	taken := map[liveKey]bool{}
 	for _, c := range candidates {
 		verdict := request.Judge(*c)
+		if err := gates.add(c.Message.ID, verdict.Answers); err != nil {
+			return err
+		}
 		key := liveKey{verdict.Send, c.Message.To}
 		switch {
 		case verdict.Suppress != "":
@@ -205,6 +210,7 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 		}
 	}
 	var p pipeline
+	gates.queue(&p)
 	if len(sent.ids) > 0 {
 		sent.queue(&p, request)
 	}

@@ -118,6 +118,24 @@ func (c *Client) DeadLettersFrom(ctx context.Context, from uint64, limit int) ([
 	return letters, nil
 }
 
+// FindDeadLetters returns the dead letters that fit, oldest first, out of all.
+func (c *Client) FindDeadLetters(ctx context.Context, fits func(*StoredDeadLetter) bool) ([]StoredDeadLetter, error) {
+	const page = 100
+	var found []StoredDeadLetter
+	for next := uint64(0); ; {
+		letters, err := c.DeadLettersFrom(ctx, next, page)
+		if err != nil || len(letters) == 0 {
+			return found, err
+		}
+		for i := range letters {
+			next = letters[i].Number + 1
+			if fits(&letters[i]) {
+				found = append(found, letters[i])
+			}
+		}
+	}
+}
+
 // DropDeadLetter removes one dead letter; one that is gone already is no error.
 func (c *Client) DropDeadLetter(ctx context.Context, number uint64) error {
 	stream, err := c.js.Stream(ctx, string(DeadLetters))
