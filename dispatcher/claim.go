@@ -87,6 +87,7 @@ func (d *Dispatcher) giveSlots(n int) {
 // dispatch claims the messages that the deliveries name and starts a call for each one claimed, as slots come free; free is
 // how many the caller has taken. After it the ledger has the attempts, and the deliveries are not needed any more.
 func (d *Dispatcher) dispatch(ctx context.Context, deliveries []*stream.Delivery, free int) error {
+	defer inProgress(deliveries)()
 	ids, err := d.readable(ctx, deliveries)
 	for err == nil && len(ids) > 0 {
 		var started int

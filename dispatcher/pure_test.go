@@ -85,8 +85,7 @@ func TestJudge(t *testing.T) {
 	} {
 		c.candidate.Now = now
 		got := bare(c.sender).judge(c.candidate)
-		require.Equal(t, got.Suppress != "", len(got.Answers) > 0 && got.Send == "" && got.Wait == 0, "%s: a refusal says which gate it was", name)
-		got.Answers = nil
+		got.Answers = nil // TestRefusalsOfGatesAreKept looks at them
 		require.Equal(t, c.want, got, name)
 	}
 }

@@ -13,13 +13,13 @@
 //     records (org, id), attempts (id), messages (id, or skipping locked ones), addresses, belt. Deadlocks and serialization failures that
 //     happen all the same are tried again a few times.
 //   - A state of an attempt moves forward only; the database refuses anything else.
-//   - consent and delivery_event are only ever added to; the database refuses anything else.
+//   - consent, delivery_event, audit, replayed and gate_answer are only ever added to; the database refuses anything else.
 //
 // # Tables
 //
 // The first migration describes each table. In short: notification and decision say what Salesforce told us and how it
 // ended; record is the last-known copy; message, attempt and delivery_event are the history of sending; belt and
-// live_attempt are small tables of what is in motion; conversation, inbound and consent are what people told us.
+// live_attempt are small tables of what is in motion; replayed, audit, gate_answer and trial (00004) are about operators; conversation, inbound and consent are what people told us.
 //
 // # Failure
 //
