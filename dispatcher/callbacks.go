@@ -43,7 +43,7 @@ func (d *Dispatcher) applyStatuses(ctx context.Context, deliveries []*stream.Del
 	var events []store.StatusEvent
 	var readable []*stream.Delivery
 	for _, delivery := range deliveries {
-		event, err := d.statusEvent(delivery)
+		event, err := guard(ctx, d, func() (store.StatusEvent, error) { return d.statusEvent(delivery) })
 		if err != nil {
 			if err := d.deadLetter(ctx, stream.Callbacks, delivery, err); err != nil {
 				return err
@@ -57,7 +57,7 @@ func (d *Dispatcher) applyStatuses(ctx context.Context, deliveries []*stream.Del
 	}
 	var moved []message.State
 	err := d.persist(ctx, deliveries, func(ctx context.Context) (err error) {
-		moved, err = d.Ledger.ApplyStatus(ctx, events)
+		moved, err = guard(ctx, d, func() ([]message.State, error) { return d.Ledger.ApplyStatus(ctx, events) })
 		return err
 	})
 	switch {
@@ -128,13 +128,13 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	if delivery.OptOut() {
 		return d.applyOptOut(ctx, delivery, held)
 	}
-	reply, err := d.reply(delivery)
+	reply, err := guard(ctx, d, func() (store.Reply, error) { return d.reply(delivery) })
 	if err != nil {
 		return d.deadLetter(ctx, stream.Callbacks, delivery, err)
 	}
 	var linked store.Linked
 	err = d.persist(ctx, held, func(ctx context.Context) (err error) {
-		linked, err = d.Ledger.ApplyReply(ctx, reply)
+		linked, err = guard(ctx, d, func() (store.Linked, error) { return d.Ledger.ApplyReply(ctx, reply) })
 		return err
 	})
 	switch {
@@ -227,8 +227,10 @@ func (d *Dispatcher) deadLetter(ctx context.Context, from stream.Name, delivery 
 		data = delivery.Data
 	}
 	letter := stream.DeadLetter{
-		ID: fmt.Sprintf("%s/%d", from, delivery.Seq), Stream: from, Seq: delivery.Seq, Subject: delivery.Subject, Reason: cause.Error(),
-		Header: delivery.Header(), Data: data,
+		ID: fmt.Sprintf("%s/%d", from, delivery.Seq), Stream: from, Seq: delivery.Seq, Subject: delivery.Subject, Reason: store.Reason(cause),
+		Header: delivery.Header(), Data: data, First: delivery.Stored, History: []string{
+			fmt.Sprintf("%s given up at delivery %d: %s", time.Now().UTC().Format(time.RFC3339), delivery.Deliveries, store.Reason(cause)),
+		},
 	}
 	err = d.persist(ctx, []*stream.Delivery{delivery}, func(ctx context.Context) error {
 		err := d.Belt.DeadLetter(ctx, letter)
@@ -245,7 +247,7 @@ func (d *Dispatcher) deadLetter(ctx context.Context, from stream.Name, delivery 
 		return err
 	}
 	d.metrics.deadLetters.Inc()
-	d.Log.ErrorContext(ctx, "a delivery went to the dead letters", "stream", from, "stream_seq", delivery.Seq, "reason", cause)
+	d.Log.ErrorContext(ctx, "a delivery went to the dead letters", "stream", from, "stream_seq", delivery.Seq, "reason", letter.Reason)
 	d.ack(ctx, []*stream.Delivery{delivery})
 	return nil
 }

@@ -92,7 +92,7 @@ func (l *lane) giveSlots(n int) {
 // sender's rate allows; free is how many slots the caller has taken. After it the ledger has the attempts, and the deliveries
 // are not needed any more.
 func (l *lane) dispatch(ctx context.Context, deliveries []*stream.Delivery, free int) error {
-	defer keep(deliveries)()
+	defer inProgress(deliveries)()
 	ids, err := l.readable(ctx, deliveries)
 	for err == nil && len(ids) > 0 {
 		var b begun

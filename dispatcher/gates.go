@@ -30,20 +30,23 @@ type ruling struct {
 	behind message.Reason // why it waits, when that may take long
 }
 
-// gate looks at a message on one channel. Gates are pure.
-type gate func(c *store.Candidate, channel message.Channel) ruling
+// gate looks at a message on one channel. Gates are pure. The name is for the trace.
+type gate struct {
+	name string
+	ask  func(c *store.Candidate, channel message.Channel) ruling
+}
 
 // gates is the way of every message to Twilio, whatever it comes from, in order.
 func gates(sender Sender) []gate {
 	return []gate{
-		routeGate(sender), // is there a sender and content for the channel
-		consentGate,       // does the person allow it
-		windowGate,        // does WhatsApp allow it now
-		addressGate,       // is no other call to this address open
+		{"route", routeGate(sender)}, // is there a sender and content for the channel
+		{"consent", consentGate},     // does the person allow it
+		{"window", windowGate},       // does WhatsApp allow it now
+		{"address", addressGate},     // is no other call to this address open
 	}
 }
 
-func routeGate(sender Sender) gate {
+func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
 	return func(c *store.Candidate, channel message.Channel) ruling {
 		if !sender.Has(channel) || !c.Message.Content.Has(channel) {
 			return ruling{refuse: message.ReasonNoRoute}
@@ -95,28 +98,39 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 		return store.Verdict{Expire: true}
 	}
 	worst := message.ReasonNoRoute
+	var answers []store.GateAnswer
 	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
 		channel := c.Message.Channels[i]
-		r := pass(l.gates, &c, channel)
+		name, r := pass(l.gates, &c, channel)
 		switch {
+		case r.wait > 0 && r.behind == "":
+			return store.Verdict{Wait: r.wait, On: channel}
 		case r.wait > 0:
-			return store.Verdict{Wait: r.wait, Behind: r.behind, On: channel}
+			return store.Verdict{
+				Wait: r.wait, Behind: r.behind, On: channel, Answers: append(answers, answer(channel, name, "wait: "+r.behind)),
+			}
 		case r.refuse == "":
-			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel)}
+			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: answers}
 		case gravity(r.refuse) > gravity(worst):
 			worst = r.refuse
 		}
+		answers = append(answers, answer(channel, name, r.refuse))
 	}
-	return store.Verdict{Suppress: worst}
+	return store.Verdict{Suppress: worst, Answers: answers}
 }
 
-func pass(gates []gate, c *store.Candidate, channel message.Channel) ruling {
+func answer(channel message.Channel, gate string, reason message.Reason) store.GateAnswer {
+	return store.GateAnswer{Channel: string(channel), Gate: gate, Answer: string(reason)}
+}
+
+// pass asks the gates in order, and returns the first that does not let the message pass.
+func pass(gates []gate, c *store.Candidate, channel message.Channel) (string, ruling) {
 	for _, g := range gates {
-		if r := g(c, channel); r != (ruling{}) {
-			return r
+		if r := g.ask(c, channel); r != (ruling{}) {
+			return g.name, r
 		}
 	}
-	return ruling{}
+	return "", ruling{}
 }
 
 // freeText tells whether a WhatsApp message goes as free text: it has one and the window is open.

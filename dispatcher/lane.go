@@ -74,7 +74,7 @@ func (d *Dispatcher) newLane(config Lane) *lane {
 			d.metrics.stopped.WithLabelValues(config.Sender.Name, string(channel)).Set(0)
 		}
 	}
-	l.gates = append(gates(config.Sender), l.stoppedGate)
+	l.gates = append(gates(config.Sender), gate{"sender", l.stoppedGate})
 	d.metrics.breaker.WithLabelValues(config.Sender.Name).Set(0)
 	d.metrics.stopped.WithLabelValues(config.Sender.Name, everyChannel).Set(0)
 	return l
@@ -270,26 +270,6 @@ func (l *lane) fetchLimit(free int) int {
 		return 1
 	}
 	return max(1, free/slotsPerFetch)
-}
-
-// keep restarts the AckWait of deliveries now and then until the function returned is called.
-func keep(deliveries []*stream.Delivery) (release func()) {
-	done := make(chan struct{})
-	go func() {
-		ticker := time.NewTicker(keepAlive)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				for _, delivery := range deliveries {
-					_ = delivery.InProgress() // if it is lost, the message comes again
-				}
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { close(done) }
 }
 
 // said remembers what operators were told, so that they are told once.

@@ -3,6 +3,8 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/store"
@@ -19,7 +21,8 @@ func (t temporary) Unwrap() error { return t.error }
 // persist calls do until it succeeds, fails for a reason that waiting does not cure, or ctx ends. Meanwhile it keeps the
 // deliveries from being delivered again.
 func (d *Dispatcher) persist(ctx context.Context, deliveries []*stream.Delivery, do func(context.Context) error) error {
-	wait, told, alive := firstPause, false, time.Now()
+	defer inProgress(deliveries)()
+	wait, told := firstPause, false
 	for {
 		err := do(ctx)
 		var t temporary
@@ -38,17 +41,46 @@ func (d *Dispatcher) persist(ctx context.Context, deliveries []*stream.Delivery,
 			d.Log.WarnContext(ctx, "the dispatcher waits for what it depends on", "error", err)
 		}
 		d.metrics.waits.Inc()
-		if time.Since(alive) > keepAlive {
-			alive = time.Now()
-			for _, delivery := range deliveries {
-				_ = delivery.InProgress() // if it is lost, the message comes again
-			}
-		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 		wait = min(2*wait, longestPause)
 	}
+}
+
+// inProgress says of deliveries that they are worked on, again and again until stop is called: also while one call takes long.
+func inProgress(deliveries []*stream.Delivery) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(keepAlive)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				for _, delivery := range deliveries {
+					_ = delivery.InProgress() // if it is lost, the message comes again
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// errPanicked says that working on a delivery panicked; the log has the stack.
+var errPanicked = errors.New("working on it panicked")
+
+// guard turns a panic into an error, so that it costs one delivery, as a dead letter, and not the process again and again.
+func guard[T any](ctx context.Context, d *Dispatcher, do func() (T, error)) (result T, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			d.Log.ErrorContext(ctx, "working on a delivery panicked", "kind", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+			err = errPanicked
+		}
+	}()
+	return do()
 }
 
 // sleep waits unless ctx ends first.

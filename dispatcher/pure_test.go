@@ -86,7 +86,9 @@ func TestJudge(t *testing.T) {
 		"an opt-out is not waited for": {store.Candidate{Message: sms(person, "x"), Consent: all(consent.OptOut), Live: live(message.SMS, message.Sending)}, everySender(), refused(message.ReasonOptedOut)},
 	} {
 		c.candidate.Now = now
-		require.Equal(t, c.want, bare(c.sender).judge(c.candidate), name)
+		got := bare(c.sender).judge(c.candidate)
+		got.Answers = nil // TestRefusalsOfGatesAreKept looks at them
+		require.Equal(t, c.want, got, name)
 	}
 }
 

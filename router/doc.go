@@ -20,7 +20,8 @@
 //
 // When Postgres or NATS is away it waits and tries again; nothing is counted against a notification. When the decision of a
 // group fails for another reason, its envelopes are decided one by one, then their notifications one by one, and only the
-// culprit goes to DEADLETTERS.
+// culprit goes to DEADLETTERS. An envelope of which the process dies is tried alone from its third delivery on (trial.go).
+// What an operator put back is a group of its own, and may be decided again (store, decide_again.go).
 //
 // # How it is tested
 //

@@ -17,6 +17,8 @@ type metrics struct {
 	skipped       prometheus.Counter
 	deadLetters   prometheus.Counter
 	waits         prometheus.Counter
+	replayed      *prometheus.CounterVec
+	trials        prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -28,8 +30,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		skipped:       counter("beckon_once_skipped_total", "Messages not made because the rule's once key was taken."),
 		deadLetters:   counter("beckon_router_deadletters_total", "Notifications that went to the dead letters."),
 		waits:         counter("beckon_router_waits_total", "Tries after which the router waited for Postgres or NATS."),
+		replayed:      counters("beckon_replayed_total", "Notifications that an operator's replay brought, by what came of them.", "result"),
+		trials:        counter("beckon_router_trials_total", "Deliveries that came too often and were tried alone."),
 	}
-	all := []prometheus.Collector{m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits}
+	all := []prometheus.Collector{m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits, m.replayed, m.trials}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -47,6 +51,9 @@ func (m *metrics) decided(result *store.DecideResult) {
 		m.messages.WithLabelValues(string(state)).Inc()
 	}
 	m.skipped.Add(float64(result.Skipped))
+	for came, n := range result.Replayed {
+		m.replayed.WithLabelValues(string(came)).Add(float64(n))
+	}
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -40,7 +40,7 @@ func (r *Router) noteAll(ctx context.Context, notes <-chan note) error {
 			return nil
 		}
 		next = n.gather(notes)
-		err := r.persist(ctx, nil, func(ctx context.Context) error { return r.Ledger.Travelling(ctx, n.refs, n.seqs, n.epoch) })
+		err := r.persist(ctx, func(ctx context.Context) error { return r.Ledger.Travelling(ctx, n.refs, n.seqs, n.epoch) })
 		if err != nil && ctx.Err() == nil {
 			r.Log.WarnContext(ctx, "the places of messages on the belt could not be noted", "messages", len(n.refs), "error", err)
 		}

@@ -18,10 +18,9 @@ func isTemporary(err error) bool {
 	return errors.As(err, &t) || store.Temporary(err)
 }
 
-// persist calls do until it succeeds, fails for a reason that waiting does not cure, or ctx ends. Meanwhile it keeps the
-// deliveries of the group from being delivered again.
-func (r *Router) persist(ctx context.Context, group []envelope, do func(context.Context) error) error {
-	pause, told, alive := firstPause, false, time.Now()
+// persist calls do until it succeeds, fails for a reason that waiting does not cure, or ctx ends.
+func (r *Router) persist(ctx context.Context, do func(context.Context) error) error {
+	pause, told := firstPause, false
 	for {
 		err := do(ctx)
 		switch {
@@ -39,12 +38,6 @@ func (r *Router) persist(ctx context.Context, group []envelope, do func(context.
 			r.Log.WarnContext(ctx, "the router waits for what it depends on", "error", err)
 		}
 		r.metrics.waits.Inc()
-		if time.Since(alive) > keepAlive {
-			alive = time.Now()
-			for _, e := range group {
-				_ = e.delivery.InProgress() // if it is lost, the envelope comes again
-			}
-		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/beckonhq/beckon/internal/salesforce"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/router/rule"
@@ -25,6 +25,10 @@ const (
 	longestPause = 5 * time.Second
 	firstPause   = 100 * time.Millisecond
 )
+
+// logicTries is how often a notification alone is tried when its transaction fails for a reason that waiting does not cure.
+// Then it is a dead letter.
+const logicTries = 3
 
 // Source gives envelopes from the belt; *stream.Consumer is one.
 type Source interface {
@@ -42,6 +46,8 @@ type Belt interface {
 type Ledger interface {
 	Decide(ctx context.Context, envelopes []store.Envelope, decide func(store.Pending) store.Decided) (*store.DecideResult, error)
 	Travelling(ctx context.Context, refs []store.BeltRef, seqs []uint64, epoch string) error
+	BeginTrial(ctx context.Context, trial store.Trial) ([]time.Time, error)
+	EndTrial(ctx context.Context, trial store.Trial, orderly bool) error
 }
 
 // Config is what a Router needs; everything without a default is required.
@@ -61,6 +67,7 @@ type Router struct {
 	Config
 
 	metrics *metrics
+	inHand  inHand
 }
 
 // New checks the configuration and makes a Router.
@@ -77,7 +84,7 @@ func New(config Config) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
-	return &Router{Config: config, metrics: m}, nil
+	return &Router{Config: config, metrics: m, inHand: newInHand()}, nil
 }
 
 // envelope is a decoded delivery.
@@ -85,6 +92,14 @@ type envelope struct {
 	store.Envelope
 
 	delivery *stream.Delivery
+	history  []string // how it was tried in vain
+}
+
+// group is what is decided together: envelopes, or one delivery that is to be tried alone and is not even decoded yet.
+type group struct {
+	envelopes []envelope
+	suspect   *stream.Delivery
+	tried     chan struct{} // closed when the suspect has been tried
 }
 
 // decided is a group of envelopes whose decisions are committed.
@@ -96,7 +111,7 @@ type decided struct {
 // Run works until ctx ends: fetch and decode, decide, and put on the belt run side by side, each in order. It returns nil
 // after an orderly end; what was not acknowledged is delivered again.
 func (r *Router) Run(ctx context.Context) error {
-	groups, done, notes := make(chan []envelope, 1), make(chan decided, 1), make(chan note, notesWaiting)
+	groups, done, notes := make(chan group, 1), make(chan decided, 1), make(chan note, notesWaiting)
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error {
 		defer close(groups)
@@ -108,77 +123,33 @@ func (r *Router) Run(ctx context.Context) error {
 	})
 	tasks.Go(func() error { return r.finishAll(ctx, done, notes) })
 	tasks.Go(func() error { return r.noteAll(ctx, notes) })
+	tasks.Go(func() error { return r.inHand.keep(ctx) })
 	err := tasks.Wait()
-	for group := range groups {
-		giveBack(group)
+	for range groups { //nolint:revive // nobody works on them: inHand gives them back
 	}
-	for d := range done {
-		giveBack(d.group)
+	for range done { //nolint:revive // the same
 	}
+	r.inHand.giveBack()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
 }
 
-func (r *Router) fetch(ctx context.Context, groups chan<- []envelope) error {
-	for {
-		deliveries, err := r.Envelopes.Fetch(ctx, fetchLimit)
+func (r *Router) decideAll(ctx context.Context, groups <-chan group, done chan<- decided) error {
+	for g := range groups {
+		var result []store.BeltRef
+		var err error
+		if g.suspect != nil {
+			g.envelopes, result, err = r.try(ctx, g.suspect)
+			close(g.tried)
+		} else {
+			result, err = r.decide(ctx, g.envelopes)
+		}
 		if err != nil {
 			return err
 		}
-		var group []envelope
-		count := 0
-		for _, delivery := range deliveries {
-			e, err := decode(delivery)
-			if err != nil {
-				if err := r.bury(ctx, delivery, err); err != nil {
-					return err
-				}
-				continue
-			}
-			if count+len(e.Notifications) > r.Batch && count > 0 {
-				if !send(ctx, groups, group) {
-					giveBack(group)
-					return ctx.Err()
-				}
-				group, count = nil, 0
-			}
-			group, count = append(group, e), count+len(e.Notifications)
-		}
-		if len(group) > 0 && !send(ctx, groups, group) {
-			giveBack(group)
-			return ctx.Err()
-		}
-	}
-}
-
-func decode(delivery *stream.Delivery) (envelope, error) {
-	header, err := delivery.Envelope()
-	if err != nil {
-		return envelope{}, fmt.Errorf("read the headers: %w", err)
-	}
-	body, err := delivery.Body()
-	if err != nil {
-		return envelope{}, fmt.Errorf("read the body: %w", err)
-	}
-	e, err := salesforce.Decode(body, salesforce.DefaultLimits())
-	if err != nil {
-		return envelope{}, fmt.Errorf("decode the envelope: %w", err)
-	}
-	e.Received = header.Received
-	return envelope{Envelope: store.Envelope{Envelope: e, Seq: delivery.Seq}, delivery: delivery}, nil
-}
-
-func (r *Router) decideAll(ctx context.Context, groups <-chan []envelope, done chan<- decided) error {
-	for group := range groups {
-		result, err := r.decide(ctx, group)
-		if err != nil {
-			giveBack(group)
-			return err
-		}
-		if !send(ctx, done, decided{group, result}) {
-			giveBack(group)
+		if !send(ctx, done, decided{g.envelopes, result}) {
 			return ctx.Err()
 		}
 	}
@@ -189,9 +160,8 @@ func (r *Router) decideAll(ctx context.Context, groups <-chan []envelope, done c
 // redelivery, or by the dispatcher's sweeper.
 func (r *Router) finishAll(ctx context.Context, done <-chan decided, notes chan<- note) error {
 	for d := range done {
-		err := r.persist(ctx, d.group, func(ctx context.Context) error { return r.putOnBelt(ctx, d.belt, notes) })
+		err := r.persist(ctx, func(ctx context.Context) error { return r.putOnBelt(ctx, d.belt, notes) })
 		if err != nil {
-			giveBack(d.group)
 			return err
 		}
 		for _, e := range d.group {
@@ -201,14 +171,8 @@ func (r *Router) finishAll(ctx context.Context, done <-chan decided, notes chan<
 	return nil
 }
 
-// giveBack asks for new deliveries at once, so that nobody waits for the end of AckWait. If that is lost, they come then.
-func giveBack(group []envelope) {
-	for _, e := range group {
-		_ = e.delivery.Nak(0)
-	}
-}
-
 func (r *Router) ack(ctx context.Context, delivery *stream.Delivery) {
+	r.inHand.release(delivery)
 	if err := delivery.Ack(); err != nil {
 		r.Log.WarnContext(ctx, "an envelope could not be acknowledged and will come again", "error", err)
 	}
@@ -240,26 +204,41 @@ func (r *Router) decide(ctx context.Context, group []envelope) ([]store.BeltRef,
 	for i, e := range group {
 		envelopes[i] = e.Envelope
 	}
-	var result *store.DecideResult
-	err := r.persist(ctx, group, func(ctx context.Context) (err error) {
-		result, err = r.tryDecide(ctx, envelopes)
-		return err
-	})
-	switch {
-	case err == nil:
-		r.metrics.decided(result)
-		return result.Belt, nil
-	case ctx.Err() != nil:
-		return nil, err
+	if countOf(group) == 0 {
+		return nil, nil // an operator asked for others
 	}
 	parts := split(group)
-	if len(parts) == 1 {
-		return nil, r.giveUp(ctx, group[0], err)
+	for try := 1; ; try++ {
+		var result *store.DecideResult
+		err := r.persist(ctx, func(ctx context.Context) (err error) {
+			result, err = r.tryDecide(ctx, envelopes)
+			return err
+		})
+		switch {
+		case err == nil:
+			r.metrics.decided(result)
+			return result.Belt, nil
+		case ctx.Err() != nil:
+			return nil, err
+		case len(parts) > 1:
+			return r.decideParts(ctx, group, err)
+		}
+		remember(parts[0], fmt.Sprintf("alone, try %d: %s", try, store.Reason(err)))
+		if try == logicTries || errors.Is(err, errPanicked) {
+			return nil, r.giveUp(ctx, parts[0][0], err)
+		}
+		if !pause(ctx, firstPause) {
+			return nil, ctx.Err()
+		}
 	}
-	r.Log.WarnContext(ctx, "a group of notifications can't be decided together, deciding its parts",
-		"notifications", countOf(group), "error", err)
+}
+
+func (r *Router) decideParts(ctx context.Context, group []envelope, cause error) ([]store.BeltRef, error) {
+	together := countOf(group)
+	r.Log.WarnContext(ctx, "a group of notifications can't be decided together, deciding its parts", "notifications", together, "error", cause)
+	remember(group, fmt.Sprintf("together with %d others: %s", together-1, store.Reason(cause)))
 	var belt []store.BeltRef
-	for _, part := range parts {
+	for _, part := range split(group) {
 		refs, err := r.decide(ctx, part)
 		if err != nil {
 			return nil, err
@@ -267,6 +246,13 @@ func (r *Router) decide(ctx context.Context, group []envelope) ([]store.BeltRef,
 		belt = append(belt, refs...)
 	}
 	return belt, nil
+}
+
+// remember adds what happened now to the history of each envelope.
+func remember(group []envelope, what string) {
+	for i := range group {
+		group[i].history = append(slices.Clone(group[i].history), time.Now().UTC().Format(time.RFC3339)+" "+what)
+	}
 }
 
 // split takes a group apart: into its envelopes, or a single envelope into its notifications.
@@ -281,7 +267,9 @@ func split(group []envelope) [][]envelope {
 	for i := range group[0].Notifications {
 		one := *group[0].Envelope.Envelope
 		one.Notifications = one.Notifications[i : i+1]
-		parts = append(parts, []envelope{{Envelope: store.Envelope{Envelope: &one, Seq: group[0].Seq}, delivery: group[0].delivery}})
+		part := group[0]
+		part.Envelope.Envelope = &one
+		parts = append(parts, []envelope{part})
 	}
 	return parts
 }

@@ -218,6 +218,12 @@ func (w *world) number(sql string, args ...any) int {
 	return n
 }
 
+func (w *world) exec(sql string) {
+	w.t.Helper()
+	_, err := w.db.Exec(context.Background(), sql)
+	require.NoError(w.t, err)
+}
+
 // onBelt takes what is on the belt: the ids, in order.
 func (w *world) onBelt() []string {
 	w.t.Helper()

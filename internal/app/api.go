@@ -63,7 +63,11 @@ func (a *App) trace(c echo.Context) error {
 	case err != nil:
 		return a.failed(c, err)
 	}
-	return c.JSON(http.StatusOK, view.NewTrace(trace))
+	letters, err := a.stream.FindDeadLetters(c.Request().Context(), view.AboutAny(trace))
+	if err != nil { // the ledger's part is worth more than nothing
+		a.log.WarnContext(c.Request().Context(), "the dead letters of a trace can't be read", "error", err)
+	}
+	return c.JSON(http.StatusOK, view.NewTrace(trace, letters...))
 }
 
 // problem is the body of every error of the API.

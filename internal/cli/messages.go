@@ -87,30 +87,3 @@ func dash(text string) string {
 	}
 	return text
 }
-
-func (r *root) trace() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     "trace <notification-id | message-id | message-sid | record-id>",
-		Short:   "Show the whole way of a notification, message or record",
-		Example: "  beckon trace 006000000000001AAA",
-		Args:    exactlyOne("one id: of a notification, a message or a record"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.withLedger(cmd.Context(), func(ledger *store.Store, _ *config.Config) error {
-				trace, err := ledger.Trace(cmd.Context(), args[0])
-				if errors.Is(err, store.ErrNotFound) {
-					return fmt.Errorf("nothing has the id %s: no notification, message or record", args[0])
-				}
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return r.printJSON(view.NewTrace(trace))
-				}
-				return writeTrace(r.streams.Out, view.NewTrace(trace))
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
-	return cmd
-}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) {
 //	nats          a new NATS server in BECKON_NATS_URL
 //	exits CODE beckon ARGS...   runs the program and demands that exit code
 //	await URL     waits until a GET of the URL answers 200
+//	await-output REGEX beckon ARGS...   runs the program until its output is like that
+//	poison ORG TEXT   puts an envelope into the stream that is none
 //	await-messages N STATE, await-consent ADDRESS REGEX   waits for what the ledger says
 //
 // PORT1 to PORT3 are free ports; LISTEN is the URL of a server whose path says the status that it answers with.
@@ -50,10 +53,12 @@ func TestScripts(t *testing.T) {
 				Files: []string{file}, UpdateScripts: *update, RequireUniqueNames: true,
 				Setup: func(env *testscript.Env) error { return setup(t, env) },
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"database": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("BECKON_DATABASE_URL", pgtest.DSN(t)) },
-					"nats":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("BECKON_NATS_URL", natsURL(t)) },
-					"exits":    exits,
-					"await":    await,
+					"database":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("BECKON_DATABASE_URL", pgtest.DSN(t)) },
+					"nats":         func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("BECKON_NATS_URL", natsURL(t)) },
+					"exits":        exits,
+					"await":        await,
+					"await-output": func(ts *testscript.TestScript, _ bool, args []string) { until(ts, args[2:], "(?m)"+args[0]) },
+					"poison":       poison,
 					"await-messages": func(ts *testscript.TestScript, _ bool, args []string) {
 						until(ts, []string{"messages", "list", "--state", args[1]}, "(?m)^"+args[0]+" messages$")
 					},
@@ -75,6 +80,22 @@ func setup(t *testing.T, env *testscript.Env) error {
 	server := newStatusServer(t)
 	env.Setenv("LISTEN", server)
 	return nil
+}
+
+// poison is what a faulty program would put on the belt.
+func poison(ts *testscript.TestScript, _ bool, args []string) {
+	conn, err := nats.Connect(ts.Getenv("BECKON_NATS_URL"))
+	ts.Check(err)
+	defer conn.Close()
+	msg := nats.NewMsg("notifications." + args[0])
+	msg.Data = []byte(args[1])
+	for name, value := range map[string]string{
+		"Beckon-Org": args[0], "Beckon-Object": "Contact", "Beckon-Count": "1", "Beckon-Received": time.Now().UTC().Format(time.RFC3339Nano),
+	} {
+		msg.Header.Set(name, value)
+	}
+	_, err = conn.RequestMsg(msg, 10*time.Second)
+	ts.Check(err)
 }
 
 func mustAbs(t *testing.T, path string) string {

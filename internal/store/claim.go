@@ -44,6 +44,7 @@ type Verdict struct {
 	On       message.Channel // of a message that waits: the channel that it waits for; younger ones wait behind it
 	Defer    bool            // of a message that waits: sending is not permitted before; it holds up nobody, and its time begins then
 	Behind   message.Reason  // why it waits, when that may take long; empty otherwise
+	Answers  []GateAnswer    // of the gates that did not let it pass, to be kept; none for a short wait
 }
 
 // Claimed is a message with a fresh attempt in state sending, committed: the caller must send it now.

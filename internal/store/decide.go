@@ -18,7 +18,8 @@ import (
 type Envelope struct {
 	*notification.Envelope
 
-	Seq uint64
+	Seq    uint64
+	Replay *notification.Replay // when an operator brought it again
 }
 
 // Snapshot is the last-known copy of a record: its fields that are not null. Seen is false before the first notification.
@@ -34,6 +35,9 @@ type Pending struct {
 	Notification *notification.Notification
 	Known        map[string]struct{}
 	Previous     Snapshot
+	// Earlier is the Detail of the decision that is made again, nil when it is the first one. Previous is empty then: what the
+	// first decision knew of the record is in its Detail.
+	Earlier json.RawMessage
 }
 
 // Decided is the answer: how the notification ended, what is known of the record from now on (when Moved), and the
@@ -53,6 +57,7 @@ type NewMessage struct {
 	message.Message
 
 	Once OnceKey
+	salt string
 }
 
 // OnceKey is what a rule's `once` counts: the zero key counts nothing.
@@ -75,6 +80,9 @@ type DecideResult struct {
 	Made       []message.State              // one for each message made
 	Skipped    int                          // messages not made because of `once`
 	Belt       []BeltRef                    // queued messages to put on the belt now
+	ByRule     map[string]int               // queued messages made
+	Replayed   map[ReplayResult]int         // notifications that a replay brought
+	Held       int                          // messages that a replay did not make, since they were made before
 }
 
 // Decide decides every notification of the envelopes that has not been decided before, exactly once: duplicate check,
@@ -83,21 +91,25 @@ type DecideResult struct {
 // what an earlier one may have left lying.
 func (s *Store) Decide(ctx context.Context, envelopes []Envelope, decide func(Pending) Decided) (*DecideResult, error) {
 	var result *DecideResult
-	err := s.inTx(ctx, "decide notifications", func(tx pgx.Tx) error {
-		d := newDecision(envelopes)
-		for _, step := range []func(context.Context, pgx.Tx) error{
-			d.takeKeys, d.lockRecords,
-			func(context.Context, pgx.Tx) error { d.fold(decide); return nil },
-			d.takeOnceKeys, d.write,
-		} {
-			if err := step(ctx, tx); err != nil {
-				return err
-			}
-		}
-		result = d.result
-		return nil
+	err := s.inTx(ctx, "decide notifications", func(tx pgx.Tx) (err error) {
+		result, err = decideIn(ctx, tx, envelopes, decide)
+		return err
 	})
 	return result, err
+}
+
+func decideIn(ctx context.Context, tx pgx.Tx, envelopes []Envelope, decide func(Pending) Decided) (*DecideResult, error) {
+	d := newDecision(envelopes)
+	for _, step := range []func(context.Context, pgx.Tx) error{
+		d.takeKeys, d.takeAgain, d.countDuplicates, d.lockRecords,
+		func(context.Context, pgx.Tx) error { d.fold(decide); return nil },
+		d.takeOnceKeys, d.holdBack, d.write,
+	} {
+		if err := step(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
+	return d.result, nil
 }
 
 // decision is one run of Decide.
@@ -116,6 +128,8 @@ type item struct {
 	repeated bool // its envelope has it before this place, too
 	decided  *Decided
 	skipped  []string // rules whose once key was taken
+	again    *again   // the decision before, when this one is not the first
+	held     int      // messages not made, since they were made before
 }
 
 type actionKey struct {
@@ -167,9 +181,7 @@ func (it *item) actionKey() actionKey {
 
 func (it *item) recordKey() recordKey { return recordKey{it.envelope.Org, it.n.RecordID} }
 
-// takeKeys inserts the notification keys in sorted order; the ones inserted are ours to decide. Those that were there
-// are counted as duplicates unless this very envelope brought them (a redelivery), and their messages that are queued
-// and not travelling go back on the belt.
+// takeKeys inserts the notification keys in sorted order; the ones inserted are ours to decide.
 func (d *decision) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	firsts := slices.DeleteFunc(slices.Clone(d.items), func(it *item) bool { return !it.first })
 	slices.SortFunc(firsts, func(a, b *item) int {
@@ -202,7 +214,7 @@ func (d *decision) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("insert notification keys: %w", err)
 	}
-	return d.countDuplicates(ctx, tx)
+	return nil
 }
 
 // queueActions reads the known fields of each action, after adding those that this run carries.
@@ -251,16 +263,18 @@ func (d *decision) queueActions(p *pipeline) {
 	}
 }
 
+// countDuplicates counts those that were there as duplicates, unless this very envelope brought them (a redelivery) or an
+// operator did, and puts their messages that are queued and not travelling back on the belt.
 func (d *decision) countDuplicates(ctx context.Context, tx pgx.Tx) error {
 	var orgs, ids []string
 	var seqs []int64
-	var repeated []bool
+	var repeated, replays []bool
 	for _, it := range d.items {
 		if d.fresh[it.key()] == it {
 			continue
 		}
 		orgs, ids, seqs = append(orgs, string(it.envelope.Org)), append(ids, string(it.n.ID)), append(seqs, int64(it.envelope.Seq))
-		repeated = append(repeated, it.repeated)
+		repeated, replays = append(repeated, it.repeated), append(replays, it.envelope.Replay != nil)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -268,14 +282,15 @@ func (d *decision) countDuplicates(ctx context.Context, tx pgx.Tx) error {
 	var p pipeline
 	p.query(`with counted as (
 			insert into duplicate (org, id, stream_seq)
-			select distinct u.org, u.id, u.seq from unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) u (org, id, seq, repeated)
+			select distinct u.org, u.id, u.seq
+			from unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::boolean[]) u (org, id, seq, repeated, replay)
 			join notification n on n.org = u.org and n.id = u.id and (n.stream_seq <> u.seq or u.repeated)
-			order by 1, 2, 3 on conflict do nothing returning 1)
+			where not u.replay order by 1, 2, 3 on conflict do nothing returning 1)
 		select count(*) from counted`,
 		func(rows pgx.Rows) (err error) {
 			d.result.Duplicates, err = pgx.CollectOneRow(rows, pgx.RowTo[int])
 			return err
-		}, orgs, ids, seqs, repeated)
+		}, orgs, ids, seqs, repeated, replays)
 	p.query(`select distinct b.org, b.message_id::text, b.sender from unnest($1::text[], $2::text[]) u (org, id)
 		join message m on m.org = u.org and m.notification_id = u.id
 		join belt b on b.message_id = m.id where b.seq is null and m.not_before <= now()`,
@@ -295,7 +310,7 @@ func (d *decision) countDuplicates(ctx context.Context, tx pgx.Tx) error {
 // lockRecords makes sure that each record has a row, and locks and reads the rows in the order of their keys.
 func (d *decision) lockRecords(ctx context.Context, tx pgx.Tx) error {
 	for _, it := range d.fresh {
-		if it.n.RecordID != "" {
+		if it.n.RecordID != "" && !it.redecided() {
 			d.records[it.recordKey()] = &recordState{object: it.envelope.Object}
 		}
 	}
@@ -352,13 +367,17 @@ func (d *decision) fold(decide func(Pending) Decided) {
 		if state == nil { // Salesforce sent no record id
 			state = &recordState{}
 		}
-		decided := decide(Pending{
+		pending := Pending{
 			Envelope: it.envelope.Envelope, Notification: it.n,
 			Known: d.actions[it.actionKey()], Previous: state.snapshot,
-		})
+		}
+		if it.redecided() {
+			pending.Previous, pending.Earlier = Snapshot{}, it.again.detail
+		}
+		decided := decide(pending)
 		it.decided = &decided
 		d.result.Outcomes[decided.Outcome]++
-		if decided.Moved {
+		if decided.Moved && !it.redecided() { // else the copy has moved on since
 			state.snapshot, state.moved = Snapshot{Seen: true, Fields: decided.Next}, true
 		}
 	}

@@ -51,6 +51,9 @@ func (d *decision) takeOnceKeys(ctx context.Context, tx pgx.Tx) error {
 			return nil
 		})
 	}
+	if err == nil {
+		err = d.ownOnceKeys(ctx, tx, owners, taken)
+	}
 	if err != nil {
 		return fmt.Errorf("take once keys: %w", err)
 	}
@@ -112,6 +115,9 @@ func (d *decision) dropTaken(it *item, owners map[onceRow]*item, taken map[onceR
 func (d *decision) write(ctx context.Context, tx pgx.Tx) error {
 	var p pipeline
 	d.queueDecisions(&p)
+	if err := d.queueReplayed(&p); err != nil {
+		return err
+	}
 	if err := d.queueMessages(&p); err != nil {
 		return err
 	}
@@ -127,7 +133,7 @@ func (d *decision) write(ctx context.Context, tx pgx.Tx) error {
 func (d *decision) queueDecisions(p *pipeline) {
 	var orgs, ids, outcomes, sets, details, skipped []string
 	for _, it := range d.items {
-		if it.decided == nil {
+		if it.decided == nil || it.again != nil {
 			continue
 		}
 		orgs, ids = append(orgs, string(it.envelope.Org)), append(ids, string(it.n.ID))
@@ -152,10 +158,13 @@ func (d *decision) queueMessages(p *pipeline) error {
 		}
 		for i := range it.decided.Messages {
 			m := &it.decided.Messages[i].Message
-			if err := c.add(m); err != nil {
+			if err := c.add(m, it.decided.Messages[i].salt); err != nil {
 				return err
 			}
 			d.result.Made = append(d.result.Made, m.State)
+			if m.State == message.Queued {
+				count(&d.result.ByRule, m.Rule)
+			}
 			if m.State == message.Queued && !m.NotBefore.After(m.CreatedAt) {
 				d.result.Belt = append(d.result.Belt, BeltRef{Org: m.Org, ID: m.ID, Sender: sender(m)})
 			}
@@ -166,31 +175,31 @@ func (d *decision) queueMessages(p *pipeline) error {
 	}
 	p.exec(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			channels, sender, recipient, content, state, reason, detail, not_before, expires_after)
+			channels, sender, recipient, content, state, reason, detail, not_before, expires_after, salt)
 		select id::uuid, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay, validity
+			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay, validity, salt
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::interval[],
-			$19::interval[])
+			$19::interval[], $20::text[])
 			u (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			   channels, sender, recipient, content, state, reason, detail, delay, validity)
+			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt)
 		returning id, org, sender, recipient, state, not_before)
 		insert into belt (message_id, org, sender, recipient, due_at)
-		select id, org, sender, recipient, case when not_before > now() then not_before else now() + $20::interval end
+		select id, org, sender, recipient, case when not_before > now() then not_before else now() + $21::interval end
 		from made where state = 'queued'`,
 		c.ids, c.orgs, c.notifications, c.records, c.objects, c.contacts, c.rules, c.templates, c.languages, c.purposes,
-		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, beltCheck)
+		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, c.salts, beltCheck)
 	return nil
 }
 
 // messageColumns holds messages column by column, as unnest wants them.
 type messageColumns struct {
 	ids, orgs, notifications, records, objects, contacts, rules, templates, languages, purposes []string
-	channels, senders, recipients, contents, states, reasons, details                           []string
+	channels, senders, recipients, contents, states, reasons, details, salts                    []string
 	delays, validities                                                                          []time.Duration
 }
 
-func (c *messageColumns) add(m *message.Message) error {
+func (c *messageColumns) add(m *message.Message, salt string) error {
 	content, err := m.Content.JSON()
 	if err != nil {
 		return fmt.Errorf("encode the content of a message of rule %s: %w", m.Rule, err)
@@ -208,6 +217,7 @@ func (c *messageColumns) add(m *message.Message) error {
 	c.recipients = append(c.recipients, string(m.To))
 	c.contents, c.states = append(c.contents, string(content)), append(c.states, string(m.State))
 	c.reasons, c.details = append(c.reasons, string(m.Reason)), append(c.details, m.Detail)
+	c.salts = append(c.salts, salt)
 	c.delays = append(c.delays, max(m.NotBefore.Sub(m.CreatedAt), 0))
 	c.validities = append(c.validities, cmp.Or(m.ExpiresAfter, message.DefaultValidity))
 	return nil

@@ -14,14 +14,14 @@
 //     happen all the same are tried again a few times.
 //   - A state of an attempt moves forward only, and a message leaves a final state only when an attempt says so; the database
 //     refuses anything else.
-//   - consent, delivery_event and audit are only ever added to; the database refuses anything else.
+//   - consent, delivery_event, audit, replayed and gate_answer are only ever added to; the database refuses anything else.
 //
 // # Tables
 //
 // The first migration describes each table. In short: notification and decision say what Salesforce told us and how it
 // ended; record is the last-known copy; message, attempt and delivery_event are the history of sending; belt and
 // live_attempt are small tables of what is in motion, poll of what stays behind; sender_rate holds the rate of senders that have
-// one; audit is what operators did by hand; conversation, inbound and consent are what people told us.
+// one; replayed, audit, gate_answer and trial are about operators; conversation, inbound and consent are what people told us.
 //
 // # Failure
 //

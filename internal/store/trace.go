@@ -18,6 +18,7 @@ import (
 type Trace struct {
 	Notifications []NotificationTrace
 	Messages      []MessageTrace
+	Audit         []AuditEntry // what operators did to them
 }
 
 // NotificationTrace is a notification with its decision.
@@ -34,6 +35,7 @@ type NotificationTrace struct {
 	Detail      json.RawMessage
 	OnceSkipped []string
 	DecidedAt   time.Time
+	Replays     []ReplayTrace
 }
 
 // MessageTrace is a message with its attempts, what Twilio reported of it, and what was answered to it.
@@ -43,6 +45,9 @@ type MessageTrace struct {
 	AttemptList []AttemptTrace
 	Events      []EventTrace
 	Replies     []ReplyTrace
+	Gates       []GateTrace
+	Belt        *BeltTrace // nil when it is not queued
+	Salt        string     // the replay that forced it, else empty
 }
 
 // AttemptTrace is one attempt.
@@ -116,7 +121,7 @@ func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
 	if err := s.traceMessages(ctx, &t, id); err != nil {
 		return nil, err
 	}
-	return &t, nil
+	return &t, s.traceMore(ctx, &t)
 }
 
 func (s *Store) traceMessages(ctx context.Context, t *Trace, id string) error {

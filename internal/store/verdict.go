@@ -60,6 +60,7 @@ type verdicts struct {
 	waiting, behind              []string
 	waits                        []time.Duration
 	defers                       []bool
+	gates                        gateColumns
 }
 
 func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
@@ -69,6 +70,9 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 		verdict := request.Judge(*c)
 		key := liveKey{cmp.Or(verdict.Send, verdict.On), c.Message.To}
 		if !c.rival {
+			if err := v.gates.add(c.Message.ID, verdict.Answers); err != nil {
+				return err
+			}
 			v.add(c, verdict, taken[key], request.rate, result)
 		}
 		if key.channel != "" && !verdict.Defer {
@@ -118,6 +122,7 @@ func (v *verdicts) add(c *Candidate, verdict Verdict, taken bool, rate *pacer, r
 }
 
 func (v *verdicts) queue(p *pipeline, request ClaimRequest) {
+	v.gates.queue(p)
 	if len(v.sent.ids) > 0 {
 		v.sent.queue(p, request)
 		request.rate.queue(p, request.Sender)

@@ -186,7 +186,7 @@ func (k *Consumer) delivery(msg *nats.Msg) *Delivery {
 	}
 	return &Delivery{
 		Subject: msg.Subject, Data: msg.Data, Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
-		Stored: meta.Timestamp, header: msg.Header, reply: msg.Reply, nc: k.client.nc, codec: k.client.codec,
+		Stored: firstStored(msg.Header, meta.Timestamp), header: msg.Header, reply: msg.Reply, nc: k.client.nc, codec: k.client.codec,
 	}
 }
 

@@ -25,6 +25,8 @@ type DeadLetter struct {
 	Subject string
 	Reason  string
 	History []string          // what was tried, oldest first
+	Only    notification.ID   // the notification of the envelope that is meant; empty: all of it
+	First   time.Time         // when the original was stored for the first time; zero: not known
 	Header  map[string]string // of the original message
 	Data    []byte            // of the original message, decompressed
 }
@@ -61,6 +63,12 @@ func (c *Client) DeadLetter(ctx context.Context, d DeadLetter) error {
 	msg.Header.Set(HeaderSubject, d.Subject)
 	msg.Header.Set(HeaderReason, strings.Map(oneLine, d.Reason))
 	msg.Header.Set(HeaderHistory, string(history))
+	if d.Only != "" {
+		msg.Header.Set(HeaderID, string(d.Only))
+	}
+	if !d.First.IsZero() {
+		msg.Header.Set(HeaderFirstStored, d.First.UTC().Format(time.RFC3339Nano))
+	}
 	if d.ID != "" {
 		msg.Header.Set(jetstream.MsgIDHeader, d.ID)
 	}
@@ -110,6 +118,24 @@ func (c *Client) DeadLettersFrom(ctx context.Context, from uint64, limit int) ([
 	return letters, nil
 }
 
+// FindDeadLetters returns the dead letters that fit, oldest first, out of all.
+func (c *Client) FindDeadLetters(ctx context.Context, fits func(*StoredDeadLetter) bool) ([]StoredDeadLetter, error) {
+	const page = 100
+	var found []StoredDeadLetter
+	for next := uint64(0); ; {
+		letters, err := c.DeadLettersFrom(ctx, next, page)
+		if err != nil || len(letters) == 0 {
+			return found, err
+		}
+		for i := range letters {
+			next = letters[i].Number + 1
+			if fits(&letters[i]) {
+				found = append(found, letters[i])
+			}
+		}
+	}
+}
+
 // DropDeadLetter removes one dead letter; one that is gone already is no error.
 func (c *Client) DropDeadLetter(ctx context.Context, number uint64) error {
 	stream, err := c.js.Stream(ctx, string(DeadLetters))
@@ -151,5 +177,6 @@ func (c *Client) readDeadLetter(raw *jetstream.RawStreamMsg) (StoredDeadLetter, 
 		ID: raw.Header.Get(jetstream.MsgIDHeader), Stream: Name(raw.Header.Get(HeaderStream)), Seq: seq,
 		Org: notification.OrgID(raw.Header.Get(HeaderOrg)), Subject: raw.Header.Get(HeaderSubject),
 		Reason: raw.Header.Get(HeaderReason), History: history, Header: origin, Data: data,
+		Only: notification.ID(raw.Header.Get(HeaderID)), First: firstStored(raw.Header, raw.Time),
 	}}, nil
 }

@@ -15,10 +15,10 @@ import (
 // AckWait has passed since the delivery or the last InProgress.
 type Delivery struct {
 	Subject    string
-	Data       []byte // as stored; Body gives it decompressed
-	Seq        uint64 // in its stream
-	Deliveries uint64 // how often it was delivered, this time included
-	Stored     time.Time
+	Data       []byte    // as stored; Body gives it decompressed
+	Seq        uint64    // in its stream
+	Deliveries uint64    // how often it was delivered, this time included
+	Stored     time.Time // for the first time: before it became a dead letter and was put back
 
 	header nats.Header
 	reply  string

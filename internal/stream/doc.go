@@ -30,6 +30,10 @@
 //	Beckon-Content-Type  content type of the callback         CALLBACKS
 //	Beckon-Found         when a listing found a reply whose webhook was missed   CALLBACKS
 //	Beckon-Stream, Beckon-Seq, Beckon-Subject, Beckon-Reason, Beckon-History, Beckon-Origin-*   DEADLETTERS
+//	Beckon-Notification  the one notification of the envelope that is meant; none: all of it   DEADLETTERS
+//	Beckon-First-Stored  when the message was stored for the first time, RFC3339Nano, UTC   DEADLETTERS, and what was put back
+//	Beckon-Replay        replay, redecide or force: an operator put it on the belt again    NOTIFICATIONS, CALLBACKS, MESSAGES
+//	Beckon-Replay-Id     the operator's order; Beckon-Replay-Only: notification ids, comma-separated; none: all
 //	Nats-Msg-Id          duplicate key
 //
 // Bodies over 16 KiB are stored zstd-compressed; Delivery.Body gives them back.

@@ -161,6 +161,7 @@ func TestDeadLetterRoundTrip(t *testing.T) {
 	want := DeadLetter{
 		ID: "id", Stream: Notifications, Seq: 7, Org: testOrg, Subject: "notifications." + testOrg,
 		Reason: "rule error", History: []string{"tried", "tried again"},
+		Only: "04l000000000001AAA", First: time.Date(2026, 5, 4, 10, 0, 0, 5000, time.UTC),
 		Header: map[string]string{HeaderObject: "Case"}, Data: bytes.Repeat([]byte("<a/>"), 100_000),
 	}
 	require.NoError(t, c.DeadLetter(t.Context(), want))

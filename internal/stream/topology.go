@@ -97,6 +97,11 @@ const (
 	HeaderReason      = "Beckon-Reason"
 	HeaderHistory     = "Beckon-History"
 	HeaderOrigin      = "Beckon-Origin-"
+	HeaderID          = "Beckon-Notification"
+	HeaderFirstStored = "Beckon-First-Stored"
+	HeaderReplay      = "Beckon-Replay"
+	HeaderReplayID    = "Beckon-Replay-Id"
+	HeaderReplayOnly  = "Beckon-Replay-Only"
 )
 
 const (

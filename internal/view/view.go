@@ -6,6 +6,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
 )
 
 // Message is a message as `beckon messages list --json` and the API give it. It carries personal data (To): it goes to
@@ -61,6 +62,9 @@ func NewMessage(m message.Message) Message {
 type Trace struct {
 	Notifications []Notification  `json:"notifications"`
 	Messages      []TracedMessage `json:"messages"`
+	DeadLetters   []Letter        `json:"dead_letters"`
+	Audit         []Audit         `json:"audit"`
+	Why           string          `json:"why"` // why it was not sent, or what it waits for, in plain words
 }
 
 // Notification is a notification with its decision.
@@ -76,6 +80,8 @@ type Notification struct {
 	RuleSet     string          `json:"rule_set"`
 	OnceSkipped []string        `json:"once_skipped,omitempty"`
 	Decision    json.RawMessage `json:"decision"`
+	StreamSeq   int64           `json:"stream_seq"` // in NOTIFICATIONS
+	Replays     []Replay        `json:"replays"`
 }
 
 // TracedMessage is a message with what happened to it.
@@ -85,6 +91,9 @@ type TracedMessage struct {
 	AttemptList []Attempt `json:"attempt_list"`
 	Events      []Event   `json:"events"`
 	Replies     []Reply   `json:"replies"`
+	Gates       []Gates   `json:"gates"`
+	Belt        *Belt     `json:"belt,omitempty"`      // while it is queued
+	ForcedBy    string    `json:"forced_by,omitempty"` // the replay that made it a second time
 }
 
 // Attempt is one attempt to send.
@@ -118,24 +127,39 @@ type Reply struct {
 	ReceivedAt time.Time `json:"received_at"`
 }
 
-// NewTrace shows a trace.
-func NewTrace(t *store.Trace) Trace {
-	v := Trace{Notifications: []Notification{}, Messages: []TracedMessage{}}
+// NewTrace shows a trace. The letters are those that may be about it; others are left out.
+func NewTrace(t *store.Trace, letters ...stream.StoredDeadLetter) Trace {
+	v := Trace{Notifications: []Notification{}, Messages: []TracedMessage{}, DeadLetters: []Letter{}, Audit: []Audit{}}
 	for _, n := range t.Notifications {
 		v.Notifications = append(v.Notifications, Notification{
 			ID: string(n.ID), Org: string(n.Org), Object: n.Object, RecordID: string(n.RecordID), ReceivedAt: n.ReceivedAt.UTC(),
 			DecidedAt: n.DecidedAt.UTC(), Duplicates: n.Duplicates, Outcome: string(n.Outcome), RuleSet: n.RuleSet,
-			OnceSkipped: n.OnceSkipped, Decision: n.Detail,
+			OnceSkipped: n.OnceSkipped, Decision: n.Detail, StreamSeq: n.StreamSeq, Replays: newReplays(n.Replays),
 		})
+		for i := range letters {
+			if About(&letters[i], n) {
+				v.DeadLetters = append(v.DeadLetters, NewLetter(&letters[i]))
+			}
+		}
 	}
 	for _, m := range t.Messages {
 		v.Messages = append(v.Messages, newTracedMessage(m))
 	}
+	for _, e := range t.Audit {
+		v.Audit = append(v.Audit, NewAudit(e))
+	}
+	v.Why = why(&v, time.Now())
 	return v
 }
 
 func newTracedMessage(m store.MessageTrace) TracedMessage {
-	v := TracedMessage{Message: NewMessage(m.Message), AttemptList: []Attempt{}, Events: []Event{}, Replies: []Reply{}}
+	v := TracedMessage{Message: NewMessage(m.Message), AttemptList: []Attempt{}, Events: []Event{}, Replies: []Reply{}, Gates: []Gates{}, ForcedBy: m.Salt}
+	for _, g := range m.Gates {
+		v.Gates = append(v.Gates, Gates{At: g.At.UTC(), Answers: g.Answers})
+	}
+	if m.Belt != nil {
+		v.Belt = &Belt{DueAt: m.Belt.DueAt.UTC(), Seq: m.Belt.Seq, Open: string(m.Belt.Open)}
+	}
 	for _, a := range m.AttemptList {
 		v.AttemptList = append(v.AttemptList, Attempt{
 			ID: a.ID, Number: a.Number, Channel: string(a.Channel), State: string(a.State), SID: a.SID, ErrorCode: a.ErrorCode,

@@ -10,6 +10,7 @@ import (
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
 )
 
 // at is written in another zone than the one that is shown.
@@ -28,8 +29,17 @@ const goldenTrace = `{
 	"notifications": [{
 		"id": "04l000000000001AAA", "org": "00D5g000004QxYz", "object": "Case", "record_id": "500000000000001AAA",
 		"received_at": ` + shown + `, "decided_at": ` + shown + `, "duplicates": 4, "outcome": "matched", "rule_set": "abc",
-		"once_skipped": ["a-rule"], "decision": {"rules": []}
+		"once_skipped": ["a-rule"], "decision": {"rules": []}, "stream_seq": 7, "replays": [{
+			"replay_id": "r", "mode": "force", "result": "decided_again", "outcome": "matched", "rule_set": "def", "decision": {"rules": []},
+			"messages_made": 1, "messages_held": 2, "decided_at": ` + shown + `
+		}]
 	}],
+	"dead_letters": [{
+		"id": 3, "stored_at": ` + shown + `, "first_stored_at": ` + shown + `, "stream": "NOTIFICATIONS", "seq": 7, "org": "", "notification_id": "",
+		"reason": "why", "history": [], "bytes": 4
+	}],
+	"audit": [{"id": 1, "at": ` + shown + `, "operator": "ada", "action": "replay.force", "subject": "r", "detail": {}}],
+	"why": "it was sent and is delivered",
 	"messages": [{` + goldenMessage + `,
 		"attempt_list": [{
 			"id": "a", "number": 1, "channel": "whatsapp", "state": "refused", "sid": "", "error_code": 63003, "detail": "why",
@@ -38,7 +48,9 @@ const goldenTrace = `{
 		"events": [{"sid": "SM1", "status": "delivered", "error_code": 0, "received_at": ` + shown + `}],
 		"replies": [{
 			"sid": "SM2", "from": "+14155550100", "channel": "sms", "body": "STOP", "keyword": "stop", "received_at": ` + shown + `
-		}]
+		}],
+		"gates": [{"at": ` + shown + `, "answers": [{"channel": "whatsapp", "gate": "window", "answer": "no_route"}]}],
+		"belt": {"due_at": ` + shown + `, "stream_seq": 5, "open": ""}, "forced_by": "r"
 	}]
 }`
 
@@ -92,8 +104,13 @@ func TestTraceIsShown(t *testing.T) {
 		Notifications: []store.NotificationTrace{{
 			Org: "00D5g000004QxYz", ID: "04l000000000001AAA", Object: "Case", RecordID: "500000000000001AAA", ReceivedAt: at(),
 			Duplicates: 4, Outcome: notification.Matched, RuleSet: "abc", Detail: json.RawMessage(`{"rules":[]}`),
-			OnceSkipped: []string{"a-rule"}, DecidedAt: at(),
+			OnceSkipped: []string{"a-rule"}, DecidedAt: at(), StreamSeq: 7,
+			Replays: []store.ReplayTrace{{
+				ID: "r", Mode: notification.ReplayForce, Result: store.ReplayDecidedAgain, Outcome: notification.Matched, RuleSet: "def",
+				Detail: json.RawMessage(`{"rules":[]}`), Made: 1, Held: 2, DecidedAt: at(),
+			}},
 		}},
+		Audit: []store.AuditEntry{{ID: 1, At: at(), Operator: "ada", Action: "replay.force", Subject: "r", Detail: json.RawMessage(`{}`)}},
 		Messages: []store.MessageTrace{{
 			Message: full(),
 			AttemptList: []store.AttemptTrace{{
@@ -103,14 +120,22 @@ func TestTraceIsShown(t *testing.T) {
 			Replies: []store.ReplyTrace{{
 				SID: "SM2", From: "+14155550100", Channel: message.SMS, Body: "STOP", Keyword: "stop", ReceivedAt: at(),
 			}},
+			Gates: []store.GateTrace{{At: at(), Answers: []store.GateAnswer{{Channel: "whatsapp", Gate: "window", Answer: "no_route"}}}},
+			Belt:  &store.BeltTrace{DueAt: at(), Seq: new(int64(5))}, Salt: "r",
 		}},
 	}
-	require.JSONEq(t, goldenTrace, asJSON(t, NewTrace(trace)))
+	mine := stream.StoredDeadLetter{
+		Number: 3, Stored: at(), DeadLetter: stream.DeadLetter{Stream: stream.Notifications, Seq: 7, Reason: "why", First: at(), Data: []byte("text")},
+	}
+	another := mine
+	another.Seq = 8
+	require.JSONEq(t, goldenTrace, asJSON(t, NewTrace(trace, mine, another)))
 }
 
 func TestAnEmptyTraceHasListsNotNulls(t *testing.T) {
 	t.Parallel()
-	require.JSONEq(t, `{"notifications": [], "messages": []}`, asJSON(t, NewTrace(&store.Trace{})))
+	require.JSONEq(t, `{"notifications": [], "messages": [], "dead_letters": [], "audit": [], "why": ""}`, asJSON(t, NewTrace(&store.Trace{})))
 	one := NewTrace(&store.Trace{Messages: []store.MessageTrace{{Message: full()}}})
-	require.JSONEq(t, `{"notifications": [], "messages": [{`+goldenMessage+`, "attempt_list": [], "events": [], "replies": []}]}`, asJSON(t, one))
+	require.JSONEq(t, `{"notifications": [], "messages": [{`+goldenMessage+`, "attempt_list": [], "events": [], "replies": [], "gates": []}],
+		"dead_letters": [], "audit": [], "why": ""}`, asJSON(t, one))
 }
