@@ -67,6 +67,7 @@ type App struct {
 	migrated   chan struct{} // closed when the schema is there
 	doorOpen   chan struct{} // closed when the public listener listens
 	policies   *policies
+	syncDoubt  atomic.Pointer[string] // what NATS confirms may be lost, and what to do; nil when all is well
 	dispatcher atomic.Pointer[dispatcher.Dispatcher]
 	addresses  embedded.Addresses
 	public     *listener
@@ -258,6 +259,9 @@ func (a *App) openStreams(ctx, _ context.Context) error {
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := a.checkSync(ctx); err != nil {
 		return err
 	}
 	return a.registry.Register(newBacklog(a.stream.Pending))

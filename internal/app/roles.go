@@ -262,6 +262,9 @@ func (a *App) warnings() []string {
 	if a.policies != nil && a.policies.Err() != nil {
 		warnings = append(warnings, "the changed rules are not used: "+a.policies.Err().Error())
 	}
+	if doubt := a.syncDoubt.Load(); doubt != nil {
+		warnings = append(warnings, *doubt)
+	}
 	if a.cfg.HTTP.PublicURL == "" && a.has(config.RoleIngest, config.RoleDispatcher) {
 		warnings = append(warnings, "BECKON_PUBLIC_URL is not set: Twilio's callbacks are refused")
 	}

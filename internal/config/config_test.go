@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 	c := load(t)
 	require.Equal(t, config.HTTP{Addr: ":8080", AdminAddr: "127.0.0.1:9090", MaxConcurrentRequests: 512}, c.HTTP)
 	require.Equal(t, config.Dispatch{SendTimeout: 10 * time.Second, ReconcileAfter: 20 * time.Second, Concurrency: 64}, c.Dispatch)
-	require.Equal(t, config.NATS{Replicas: 1}, c.NATS)
+	require.Equal(t, config.NATS{Replicas: 1, Sync: config.SyncUnknown}, c.NATS)
 	require.Equal(t, "./data", c.DataDir)
 	require.Equal(t, "./rules", c.RulesDir)
 	require.Empty(t, c.TemplatesDir)

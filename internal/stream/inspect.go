@@ -21,6 +21,7 @@ type Server struct {
 	Version    string
 	MaxPayload int64 // bytes of the largest message that it takes
 	Advised    int64 // bytes that MaxPayload should have at least
+	Replicas   int   // the fewest of one of our streams; 0 when there are no streams yet
 }
 
 // Inspect looks at a server with JetStream and changes nothing. Creds is the path of a credentials file; creds and token
@@ -45,5 +46,11 @@ func Inspect(ctx context.Context, url, creds, token string) (Server, error) {
 	if err != nil {
 		return Server{}, fmt.Errorf("%w: %w", ErrNoJetStream, err)
 	}
-	return Server{Version: conn.ConnectedServerVersion(), MaxPayload: conn.MaxPayload(), Advised: minimumAdvisedMaxBytes}, nil
+	fewest, err := fewestReplicas(ctx, js)
+	if err != nil {
+		return Server{}, err
+	}
+	return Server{
+		Version: conn.ConnectedServerVersion(), MaxPayload: conn.MaxPayload(), Advised: minimumAdvisedMaxBytes, Replicas: fewest,
+	}, nil
 }
