@@ -130,6 +130,9 @@ func (d *Dispatcher) claim(
 	ctx context.Context, deliveries []*stream.Delivery, ids []string,
 ) (result *store.ClaimResult, deadline time.Time, err error) {
 	err = d.persist(ctx, deliveries, func(ctx context.Context) error {
+		if err := d.licensed(); err != nil {
+			return err
+		}
 		if err := d.barrier.caughtUp(ctx, beforeClaim); err != nil {
 			return temporary{err}
 		}

@@ -50,6 +50,7 @@ type Ledger interface {
 	NoteInDoubt(ctx context.Context, attemptID, why string, next time.Duration) error
 	KnownSIDs(ctx context.Context, sids []string) (map[string]bool, error)
 	CountUnknown(ctx context.Context) (int, error)
+	GapFacts(ctx context.Context, lookup store.Lookup, sids []string) (store.GapFacts, error)
 }
 
 // Twilio sends and looks up; *twilio.Client is one.
@@ -86,6 +87,7 @@ type Config struct {
 	Ledger   Ledger
 	Twilio   Twilio
 	Sender   Sender
+	Standing Standing // optional: without it calls may always begin
 
 	PublicURL      string                        // status callbacks are built from it; empty: none are asked for
 	SendTimeout    time.Duration                 // deadline of one call, counted from the claim; default 10 s
@@ -154,6 +156,7 @@ type Dispatcher struct {
 	slots    chan struct{}
 	pause    pause
 	inboundN notifier
+	round    int // of Standing
 }
 
 // New checks the configuration and makes a Dispatcher.

@@ -26,6 +26,8 @@ type Candidate struct {
 	LastInbound map[message.Channel]time.Time     // when the person last wrote to the sender
 	Live        map[message.Channel]message.State // attempts to this address in sending or unknown
 	Now         time.Time                         // the database's clock
+
+	suspicions []suspicion
 }
 
 // Verdict is what the gates say of a candidate. Exactly one of Send, Suppress and Wait is set.
@@ -62,6 +64,7 @@ type ClaimResult struct {
 	Claimed    []Claimed
 	Suppressed []message.Reason
 	Waiting    int
+	Suspect    int // may have been sent in a gap: they are looked up, no call is to be made
 }
 
 // Claim judges queued messages and, in one transaction under the locks of their addresses, makes an attempt in state
@@ -70,11 +73,17 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 	var result *ClaimResult
 	err := s.inTx(ctx, "claim messages", func(tx pgx.Tx) error {
 		result = &ClaimResult{}
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		candidates, err := lockQueued(ctx, tx, request.IDs)
 		if err != nil || len(candidates) == 0 {
 			return err
 		}
 		if err := readGateFacts(ctx, tx, request.Sender, candidates); err != nil {
+			return err
+		}
+		if err := readSuspicions(ctx, tx, candidates); err != nil {
 			return err
 		}
 		return writeVerdicts(ctx, tx, request, candidates, result)
@@ -178,11 +187,13 @@ func queueAddressLocks(p *pipeline, addresses []string) {
 
 func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
 	var sent attemptColumns
+	var looked suspectColumns
 	var suppressed, reasons, details, waiting, behind []string
 	var waits []time.Duration
 	taken := map[liveKey]bool{}
 	for _, c := range candidates {
 		verdict := request.Judge(*c)
+		of := c.lookFirst(&verdict)
 		key := liveKey{verdict.Send, c.Message.To}
 		switch {
 		case verdict.Suppress != "":
@@ -196,6 +207,11 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 				Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText, Tries: c.Tries,
 			}
 			claimed.Message.Attempts++
+			if of != nil {
+				looked.add(claimed, of)
+				result.Suspect++
+				continue
+			}
 			sent.add(claimed)
 			result.Claimed = append(result.Claimed, claimed)
 		default: // told to wait, or behind another message to the same address
@@ -207,6 +223,9 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	var p pipeline
 	if len(sent.ids) > 0 {
 		sent.queue(&p, request)
+	}
+	if len(looked.ids) > 0 {
+		looked.queue(&p, request)
 	}
 	if len(suppressed) > 0 {
 		p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))

@@ -83,6 +83,9 @@ type DecideResult struct {
 func (s *Store) Decide(ctx context.Context, envelopes []Envelope, decide func(Pending) Decided) (*DecideResult, error) {
 	var result *DecideResult
 	err := s.inTx(ctx, "decide notifications", func(tx pgx.Tx) error {
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		d := newDecision(envelopes)
 		for _, step := range []func(context.Context, pgx.Tx) error{
 			d.takeKeys, d.lockRecords,

@@ -55,6 +55,7 @@ type Client struct {
 	groups map[Name]*committer
 	port   port
 	large  chan struct{} // slots for large messages under way
+	places places
 }
 
 // Open checks the server's largest payload, creates or updates the streams and consumers, and starts the committers. A
@@ -84,7 +85,7 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (*Client, error) {
 }
 
 func (c *Client) ensure(ctx context.Context) error {
-	for _, name := range Names() {
+	for _, name := range append(Names(), Marks) {
 		if err := ensureStream(ctx, c.js, name, c.opts); err != nil {
 			return err
 		}
