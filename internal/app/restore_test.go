@@ -45,7 +45,9 @@ func newPlant(t *testing.T) *plant {
 	require.NoError(t, err)
 	require.NoError(t, free.Close())
 	addr := free.Addr().String()
-	sim := twiliosimtest.NewServer(t, twiliosim.Config{InboundURL: "http://" + addr + "/twilio/messages"})
+	sim := twiliosimtest.NewServer(t, twiliosim.Config{
+		InboundURL: "http://" + addr + "/twilio/messages", OptOut: twiliosim.OptOutOff, // consent is ours to keep
+	})
 	return &plant{t: t, natsd: server, dsn: pgtest.DSN(t), sim: sim, addr: addr, rules: rulesDir(t, "escalated")}
 }
 

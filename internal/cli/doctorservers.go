@@ -166,6 +166,8 @@ func (d *doctor) server(ctx context.Context) []finding {
 		return say(skipped, "no beckon serve answers at "+base, "")
 	case status != http.StatusOK:
 		return say(bad, fmt.Sprintf("it answers %d%s", status, notReady(body)), "look at its log")
+	case notReady(body) != "":
+		return say(warning, "it takes in, but not everything works"+notReady(body), "look at its log")
 	}
 	return say(good, "ready at "+base, "")
 }

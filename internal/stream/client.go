@@ -56,6 +56,7 @@ type Client struct {
 	port   port
 	large  chan struct{} // slots for large messages under way
 	places places
+	owned  bool // the connection is ours to close
 }
 
 // Open checks the server's largest payload, creates or updates the streams and consumers, and starts the committers. A
@@ -105,6 +106,9 @@ func (c *Client) Close() {
 		g.close()
 	}
 	c.port.link.close()
+	if c.owned {
+		c.nc.Close()
+	}
 }
 
 // MaxPayload is the largest message in bytes that the connected server takes.

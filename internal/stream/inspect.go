@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -27,16 +26,9 @@ type Server struct {
 // Inspect looks at a server with JetStream and changes nothing. Creds is the path of a credentials file; creds and token
 // may be empty. The error wraps ErrNoJetStream, or tells why there is no connection.
 func Inspect(ctx context.Context, url, creds, token string) (Server, error) {
-	options := []nats.Option{nats.Name("beckon doctor"), nats.Timeout(inspectTimeout), nats.NoReconnect()}
-	if creds != "" {
-		options = append(options, nats.UserCredentials(creds))
-	}
-	if token != "" {
-		options = append(options, nats.Token(token))
-	}
-	conn, err := nats.Connect(url, options...)
+	conn, err := dial(url, creds, token, "beckon doctor")
 	if err != nil {
-		return Server{}, fmt.Errorf("connect to NATS: %w", err)
+		return Server{}, err
 	}
 	defer conn.Close()
 	js, err := jetstream.New(conn)
