@@ -42,14 +42,14 @@ func (d *Dispatcher) findInGap(ctx context.Context, l store.Lookup, candidates [
 			return c, false, nil
 		}
 	}
-	comparable := body(l) != ""
+	compared := body(l) != ""
 	left = slices.DeleteFunc(left, func(c *twilio.Resource) bool {
 		return slices.ContainsFunc(facts.Texts, func(other message.Content) bool { return anyAlike(c.Body, textsOf(l.Channel, other)) })
 	})
 	switch {
 	case len(left) == 0:
 		return nil, false, nil
-	case len(left) == 1 && !comparable && facts.Alone && d.ours(l, left[0]):
+	case len(left) == 1 && !compared && facts.Alone && d.ours(l, left[0]):
 		return left[0], false, nil
 	}
 	return nil, true, nil

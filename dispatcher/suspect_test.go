@@ -16,7 +16,7 @@ import (
 func (w *world) gap() {
 	w.t.Helper()
 	now := time.Now()
-	_, err := w.OpenGap(w.t.Context(), store.Gap{Began: now.Add(-time.Hour), Ended: now, Operator: "a test"}, "")
+	_, err := w.OpenGap(w.t.Context(), store.Gap{Began: now.Add(-time.Hour), Ended: now, Operator: "a test"})
 	require.NoError(w.t, err)
 }
 

@@ -75,8 +75,11 @@ func (p *plant) escalate(to address.Address, number string) {
 	require.NoError(p.t, salesforce.Encode(&body, salesforce.EnvelopeSpec{Envelope: &notification.Envelope{
 		Org: testOrg, Action: "04k5g0000000001AAA", Object: "Case", Notifications: []notification.Notification{{
 			ID: made("04l"), RecordID: made("500"), Fields: []notification.Field{
-				{Name: "Id", Value: string(made("500"))}, {Name: "IsEscalated", Value: "true"}, {Name: "CaseNumber", Value: number},
-				{Name: "Contact_Mobile__c", Value: string(to)}, {Name: "Contact_First_Name__c", Value: "Zoe"},
+				{Name: "Id", Value: string(made("500"))},
+				{Name: "IsEscalated", Value: "true"},
+				{Name: "CaseNumber", Value: number},
+				{Name: "Contact_Mobile__c", Value: string(to)},
+				{Name: "Contact_First_Name__c", Value: "Zoe"},
 			},
 		}},
 	}}))

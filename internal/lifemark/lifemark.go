@@ -30,7 +30,7 @@ type Ledger interface {
 	Advance(ctx context.Context, from store.Mark) (store.Mark, error)
 	Reach(ctx context.Context, position int64) (store.Mark, error)
 	Expect(mark store.Mark)
-	OpenGap(ctx context.Context, gap store.Gap, note string) (store.Gap, error)
+	OpenGap(ctx context.Context, gap store.Gap) (store.Gap, error)
 	OpenReplays(ctx context.Context) ([]store.Gap, error)
 	Replayed(ctx context.Context, id int64) error
 	StreamMarks(ctx context.Context) (map[string]store.StreamMark, error)

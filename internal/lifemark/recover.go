@@ -71,7 +71,7 @@ func setBack() []stream.ConsumerName {
 // Recover ends the hold that a report tells of and settles its losses. The steps are in an order that keeps the hold until the
 // last one of the marks: a call that dies on the way is made again.
 func Recover(ctx context.Context, ledger Ledger, belt Belt, r *Report, q Request) error {
-	gap := store.Gap{Began: r.Finding.Began, Ended: r.Finding.Ended, Operator: q.Operator}
+	gap := store.Gap{Began: r.Finding.Began, Ended: r.Finding.Ended, Operator: q.Operator, Note: q.Note}
 	byHand := !q.Began.IsZero() && !q.Ended.IsZero()
 	if byHand {
 		gap.Began, gap.Ended = q.Began, q.Ended
@@ -80,7 +80,7 @@ func Recover(ctx context.Context, ledger Ledger, belt Belt, r *Report, q Request
 		return errNothing
 	}
 	if r.Finding.Holds() || byHand {
-		if err := closeGap(ctx, ledger, belt, r, gap, q.Note); err != nil {
+		if err := closeGap(ctx, ledger, belt, r, gap); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func Recover(ctx context.Context, ledger Ledger, belt Belt, r *Report, q Request
 	return ledger.SettleLosses(ctx, r.Losses, q.Operator, q.Note)
 }
 
-func closeGap(ctx context.Context, ledger Ledger, belt Belt, r *Report, gap store.Gap, note string) error {
+func closeGap(ctx context.Context, ledger Ledger, belt Belt, r *Report, gap store.Gap) error {
 	lives, err := belt.Lives(ctx)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func closeGap(ctx context.Context, ledger Ledger, belt Belt, r *Report, gap stor
 		gap.Replay[string(name)] = lives[stream.Callbacks].LastSeq
 	}
 	gap.Replay[string(stream.Router)] = lives[stream.Notifications].LastSeq
-	if _, err := ledger.OpenGap(ctx, gap, note); err != nil {
+	if _, err := ledger.OpenGap(ctx, gap); err != nil {
 		return err
 	}
 	for _, name := range setBack() {

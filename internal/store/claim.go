@@ -73,17 +73,17 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 	var result *ClaimResult
 	err := s.inTx(ctx, "claim messages", func(tx pgx.Tx) error {
 		result = &ClaimResult{}
-		if err := s.checkMark(ctx, tx); err != nil {
+		candidates, err := lockQueued(ctx, tx, request.IDs)
+		if err != nil {
 			return err
 		}
-		candidates, err := lockQueued(ctx, tx, request.IDs)
-		if err != nil || len(candidates) == 0 {
-			return err
+		if len(candidates) == 0 {
+			return s.checkMark(ctx, tx)
 		}
 		if err := readGateFacts(ctx, tx, request.Sender, candidates); err != nil {
 			return err
 		}
-		if err := readSuspicions(ctx, tx, candidates); err != nil {
+		if err := s.readStanding(ctx, tx, candidates); err != nil {
 			return err
 		}
 		return writeVerdicts(ctx, tx, request, candidates, result)

@@ -22,6 +22,7 @@ type Gap struct {
 	Began      time.Time
 	Ended      time.Time
 	Operator   string
+	Note       string // for the audit, when it is noted
 	Replay     map[string]uint64
 	Recovered  time.Time
 	ReplayedAt time.Time // zero while the replay goes on
@@ -29,12 +30,12 @@ type Gap struct {
 
 // OpenGap notes a gap, with an entry of the audit. From then on messages that may have been sent in it are looked up first. A
 // gap that is noted already is returned as it is, with its replay begun again.
-func (s *Store) OpenGap(ctx context.Context, g Gap, note string) (Gap, error) {
+func (s *Store) OpenGap(ctx context.Context, g Gap) (Gap, error) {
 	replay, err := json.Marshal(g.Replay)
 	if err != nil {
 		return Gap{}, fmt.Errorf("encode the replay of a gap: %w", err)
 	}
-	detail, err := json.Marshal(map[string]any{"began": g.Began, "ended": g.Ended, "note": note})
+	detail, err := json.Marshal(map[string]any{"began": g.Began, "ended": g.Ended, "note": g.Note})
 	if err != nil {
 		return Gap{}, fmt.Errorf("encode the audit of a gap: %w", err)
 	}
@@ -103,31 +104,41 @@ type suspicion struct {
 	cleared      []string // channels on which it has been looked up
 }
 
-// readSuspicions finds which candidates may have been sent in a gap: those that came of a notification that was received
+// readStanding compares the database with the one that is expected, and finds which candidates may have been sent in a gap.
+func (s *Store) readStanding(ctx context.Context, tx pgx.Tx, candidates []*Candidate) error {
+	var p pipeline
+	moved := s.queueMarkCheck(&p)
+	queueSuspicions(&p, candidates)
+	if err := p.run(ctx, tx); err != nil {
+		return fmt.Errorf("read the ledger's mark and gaps: %w", err)
+	}
+	return moved()
+}
+
+// queueSuspicions finds which candidates may have been sent in a gap: those that came of a notification that was received
 // before the gap's end. A message cannot have been sent before its notification was received, which narrows the time.
-func readSuspicions(ctx context.Context, tx pgx.Tx, candidates []*Candidate) error {
+func queueSuspicions(p *pipeline, candidates []*Candidate) {
 	byID := make(map[string]*Candidate, len(candidates))
 	ids := make([]string, 0, len(candidates))
 	for _, c := range candidates {
 		byID[c.Message.ID] = c
 		ids = append(ids, c.Message.ID)
 	}
-	rows, err := tx.Query(ctx, `select m.id::text, g.id, greatest(g.began, coalesce(n.received_at, m.created_at) - $2::interval), g.ended,
+	p.query(`select m.id::text, g.id, greatest(g.began, coalesce(n.received_at, m.created_at) - $2::interval), g.ended,
 			array(select a.channel from attempt a where a.message_id = m.id and a.gap_id = g.id)
 		from gap g join message m on m.id = any ($1::text[]::uuid[])
 		left join notification n on n.org = m.org and n.id = m.notification_id
-		where coalesce(n.received_at, m.created_at) <= g.ended + $2::interval order by g.id`, ids, clockSkew)
-	if err != nil {
-		return fmt.Errorf("read which messages may have been sent in a gap: %w", err)
-	}
-	var id string
-	var found suspicion
-	return each(rows, []any{&id, &found.gap, &found.began, &found.ended, &found.cleared}, func() error {
-		one := found
-		one.cleared = slices.Clone(found.cleared)
-		byID[id].suspicions = append(byID[id].suspicions, one)
-		return nil
-	})
+		where coalesce(n.received_at, m.created_at) <= g.ended + $2::interval order by g.id`,
+		func(rows pgx.Rows) error {
+			var id string
+			var found suspicion
+			return each(rows, []any{&id, &found.gap, &found.began, &found.ended, &found.cleared}, func() error {
+				one := found
+				one.cleared = slices.Clone(found.cleared)
+				byID[id].suspicions = append(byID[id].suspicions, one)
+				return nil
+			})
+		}, ids, clockSkew)
 }
 
 // behindLookup is how long a message waits for the look-up of another one to the same address.

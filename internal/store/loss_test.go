@@ -53,9 +53,9 @@ func TestASuspectIsLookedUpOnEachChannelOnce(t *testing.T) {
 	ctx := t.Context()
 	id := l.queue(person)[0]
 	now := time.Now()
-	gap, err := l.OpenGap(ctx, store.Gap{Began: now.Add(-time.Hour), Ended: now, Operator: "somebody", Replay: map[string]uint64{"router": 7}}, "why")
+	gap, err := l.OpenGap(ctx, store.Gap{Began: now.Add(-time.Hour), Ended: now, Operator: "somebody", Replay: map[string]uint64{"router": 7}})
 	require.NoError(t, err)
-	again, err := l.OpenGap(ctx, store.Gap{Began: gap.Began, Ended: gap.Ended, Operator: "somebody"}, "why")
+	again, err := l.OpenGap(ctx, store.Gap{Began: gap.Began, Ended: gap.Ended, Operator: "somebody"})
 	require.NoError(t, err)
 	require.Equal(t, gap.ID, again.ID, "a recovery that died on the way is made again")
 	channels := 0

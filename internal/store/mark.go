@@ -63,16 +63,29 @@ func (s *Store) Expect(m Mark) { s.expected.Store(&m) }
 
 // checkMark compares the database with the one that is expected. What is read is of the same database as the transaction.
 func (s *Store) checkMark(ctx context.Context, tx pgx.Tx) error {
+	var p pipeline
+	moved := s.queueMarkCheck(&p)
+	if err := p.run(ctx, tx); err != nil {
+		return fmt.Errorf("read the ledger's mark: %w", err)
+	}
+	return moved()
+}
+
+// queueMarkCheck is checkMark in a pipeline: moved is to be called when that has run.
+func (s *Store) queueMarkCheck(p *pipeline) (moved func() error) {
 	expected := s.expected.Load()
 	if expected == nil {
+		return func() error { return nil }
+	}
+	var now Mark
+	p.query(readMark, func(rows pgx.Rows) (err error) {
+		now, err = pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (Mark, error) { return scanMark(row) })
+		return err
+	})
+	return func() error {
+		if now.Ledger != expected.Ledger || now.Position < expected.Position || now.Incarnation != expected.Incarnation {
+			return ErrMoved
+		}
 		return nil
 	}
-	now, err := scanMark(tx.QueryRow(ctx, readMark))
-	switch {
-	case err != nil:
-		return fmt.Errorf("read the ledger's mark: %w", err)
-	case now.Ledger != expected.Ledger || now.Position < expected.Position || now.Incarnation != expected.Incarnation:
-		return ErrMoved
-	}
-	return nil
 }

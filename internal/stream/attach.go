@@ -26,7 +26,7 @@ func Attach(ctx context.Context, url, creds, token string) (*Client, error) {
 	}
 	opts := Options{Log: slog.New(slog.DiscardHandler)}.withDefaults()
 	c := &Client{nc: conn, js: js, opts: opts, log: opts.Log, codec: newCodec(), owned: true}
-	c.port = port{nc: conn, js: js, link: startLink(conn)} //nolint:contextcheck // it stands for the connection
+	c.port = port{nc: conn, js: js, link: startLink(conn)}
 	return c, nil
 }
 
