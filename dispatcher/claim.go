@@ -152,6 +152,9 @@ func (l *lane) claim(
 	ctx context.Context, deliveries []*stream.Delivery, ids []string,
 ) (result *store.ClaimResult, due deadline, err error) {
 	err = l.persist(ctx, deliveries, func(ctx context.Context) error {
+		if err := l.licensed(); err != nil {
+			return err
+		}
 		if err := l.barrier.caughtUp(ctx, beforeClaim); err != nil {
 			return temporary{err}
 		}

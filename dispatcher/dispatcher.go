@@ -60,6 +60,7 @@ type Ledger interface {
 	MoveMark(ctx context.Context, name string, at time.Time) error
 	PutOffMark(ctx context.Context, name string, wait time.Duration) error
 	KnownReplies(ctx context.Context, sids []string) (map[string]bool, error)
+	GapFacts(ctx context.Context, lookup store.Lookup, sids []string) (store.GapFacts, error)
 }
 
 // Twilio sends and looks up; *twilio.Client is one.
@@ -90,11 +91,12 @@ func (s Sender) Has(channel message.Channel) bool {
 
 // Config is what a Dispatcher needs. Fields with a default may be zero; all others are required.
 type Config struct {
-	Lanes   []Lane // one for each sender, at least one
-	Inbound Source // of all senders, as Status
-	Status  Source
-	Belt    Belt
-	Ledger  Ledger
+	Lanes    []Lane // one for each sender, at least one
+	Inbound  Source // of all senders, as Status
+	Status   Source
+	Belt     Belt
+	Ledger   Ledger
+	Standing Standing // optional: without it calls may always begin
 
 	PublicURL      string                        // status callbacks are built from it; empty: none are asked for
 	SendTimeout    time.Duration                 // deadline of one call, counted from the claim; default 10 s

@@ -13,7 +13,6 @@ import (
 
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
-	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/twilio"
 )
 
@@ -52,6 +51,7 @@ type lane struct {
 
 	gates   []gate
 	barrier barrier
+	round   int // of Standing
 	slots   chan struct{}
 	breaker *breaker
 	// routes are for what Twilio says against one channel of a sender that has another: messages for that channel wait in the

@@ -126,6 +126,10 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 	if err != nil {
 		return nil, false, err
 	}
+	if l.Gap != 0 {
+		found, doubt, err = d.findInGap(ctx, sender.Sender, l, candidates)
+		return found, doubt || found == nil && cutOff(l, resources), err
+	}
 	if len(candidates) == 0 {
 		return nil, stray || cutOff(l, resources), nil
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/beckonhq/beckon/internal/embedded"
 	"github.com/beckonhq/beckon/internal/embedded/natsd"
 	"github.com/beckonhq/beckon/internal/embedded/postgres"
+	"github.com/beckonhq/beckon/internal/lifemark"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/telemetry"
@@ -47,6 +48,7 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 	Reload  <-chan os.Signal // each value reloads rules and templates; may be nil
+	Look    time.Duration    // between two looks at the life of ledger and belt; default 5 s
 	Public  net.Listener     // serves instead of the configured public address; may be nil. For a free port that must be known before
 }
 
@@ -69,7 +71,9 @@ type App struct {
 	doorOpen   chan struct{} // closed when the public listener listens
 	policies   *policies
 	reactions  *twilio.Reactions
+	syncDoubt  atomic.Pointer[string] // what NATS confirms may be lost, and what to do; nil when all is well
 	dispatcher atomic.Pointer[dispatcher.Dispatcher]
+	keeper     atomic.Pointer[lifemark.Keeper]
 	addresses  embedded.Addresses
 	public     *listener
 	admin      *listener
@@ -263,6 +267,9 @@ func (a *App) openStreams(ctx, _ context.Context) error {
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := a.checkSync(ctx); err != nil {
 		return err
 	}
 	return a.registry.Register(newBacklog(a.stream.Pending))

@@ -31,10 +31,11 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	// nats-server leaves these behind when it stops while a batch is open.
+	// nats-server leaves these behind when it stops while a batch is open, or a stream is deleted while a consumer is being made.
 	const server = "github.com/nats-io/nats-server/v2/server"
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(server+".(*msgBlock).flushLoop"),
 		goleak.IgnoreAnyFunction(server+".(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreAnyFunction(server+".(*consumer).loopAndGatherMsgs"), goleak.IgnoreAnyFunction(server+".(*consumerFileStore).flushLoop"),
 		goleak.IgnoreAnyFunction(server+"/ats.Register.func1"))
 }
 

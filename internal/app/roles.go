@@ -34,13 +34,18 @@ type role struct {
 func (a *App) roles() []role {
 	return []role{
 		{config.RoleIngest, nil, []string{"nats", "door"}},
-		{config.RoleRouter, a.newRouter, []string{"nats", "postgres"}},
-		{config.RoleDispatcher, a.newDispatcher, []string{"nats", "postgres", "twilio"}},
+		{config.RoleRouter, a.newRouter, []string{"nats", "postgres", "ledger"}},
+		{config.RoleDispatcher, a.newDispatcher, []string{"nats", "postgres", "ledger", "twilio"}},
 	}
 }
 
 // startRoles builds the stages of this process and lets them run once the schema is there.
 func (a *App) startRoles(_, running context.Context) error {
+	if a.needsDatabase() {
+		if err := a.startKeeper(running); err != nil {
+			return err
+		}
+	}
 	working, stop := context.WithCancel(running)
 	var done []chan struct{}
 	for _, r := range a.roles() {
@@ -91,11 +96,15 @@ func (a *App) startRoles(_, running context.Context) error {
 }
 
 func (a *App) newRouter() (runner, error) {
-	return router.New(router.Config{
+	stage, err := router.New(router.Config{
 		Envelopes: a.stream.Consumer(stream.Router), Belt: a.stream, Ledger: a.store,
 		Policy: a.policies.both, Region: a.cfg.DefaultRegion,
 		Log: a.log.With("part", "router"), Metrics: a.registry,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return a.onGoodStanding(stage), nil
 }
 
 func (a *App) newDispatcher() (runner, error) {
@@ -111,9 +120,9 @@ func (a *App) newDispatcher() (runner, error) {
 	}
 	stage, err := dispatcher.New(dispatcher.Config{
 		Lanes: lanes, Inbound: a.stream.Consumer(stream.Inbound), Status: a.stream.Consumer(stream.StatusCallbacks),
-		Belt: a.stream, Ledger: a.store, PublicURL: a.cfg.HTTP.PublicURL, SendTimeout: a.cfg.Dispatch.SendTimeout,
-		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions, PollAfter: a.cfg.Dispatch.PollAfter,
-		PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
+		Belt: a.stream, Ledger: a.store, Standing: a.keeper.Load(), PublicURL: a.cfg.HTTP.PublicURL,
+		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
+		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)
@@ -229,7 +238,7 @@ func mountProfiles(g *echo.Group) {
 
 func (a *App) newProbes() *probes {
 	p := &probes{needs: map[string][]string{}, warnings: a.warnings}
-	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres, "twilio": a.lookTwilio, "door": a.lookDoor}
+	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres, "twilio": a.lookTwilio, "door": a.lookDoor, "ledger": a.lookLedger}
 	used := map[string]bool{}
 	for _, r := range a.roles() {
 		if a.has(r.name) {
@@ -291,6 +300,12 @@ func (a *App) warnings() []string {
 	var warnings []string
 	if a.policies != nil && a.policies.Err() != nil {
 		warnings = append(warnings, "the changed rules are not used: "+a.policies.Err().Error())
+	}
+	if keeper := a.keeper.Load(); keeper != nil {
+		warnings = append(warnings, keeper.Warnings()...)
+	}
+	if doubt := a.syncDoubt.Load(); doubt != nil {
+		warnings = append(warnings, *doubt)
 	}
 	if stage := a.dispatcher.Load(); stage != nil {
 		warnings = append(warnings, stage.Warnings()...)

@@ -32,12 +32,22 @@ func (r *root) withBelt(ctx context.Context, cfg *config.Config, do func(*stream
 	}
 	asking, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	belt, closeAll, err := stream.Attach(asking, url, creds, token)
+	belt, err := stream.Attach(asking, url, creds, token)
 	if err != nil {
 		return err
 	}
-	defer closeAll()
+	defer belt.Close()
 	return do(belt)
+}
+
+// withStreams is withBelt for commands that need the streams to be there.
+func (r *root) withStreams(ctx context.Context, cfg *config.Config, do func(*stream.Client) error) error {
+	return r.withBelt(ctx, cfg, func(belt *stream.Client) error {
+		if err := belt.Present(ctx); err != nil {
+			return err
+		}
+		return do(belt)
+	})
 }
 
 // withBoth is for commands that change the belt: what they do is written to the audit trail.
@@ -46,7 +56,7 @@ func (r *root) withBoth(ctx context.Context, do func(*deed, *config.Config) erro
 	if err != nil {
 		return err
 	}
-	return r.withBelt(ctx, cfg, func(belt *stream.Client) error {
+	return r.withStreams(ctx, cfg, func(belt *stream.Client) error {
 		return r.withConfiguredLedger(ctx, cfg, func(ledger *store.Store) error {
 			return do(&deed{belt: belt, ledger: ledger}, cfg)
 		})

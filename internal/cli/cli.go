@@ -115,7 +115,7 @@ func newRoot(streams Streams) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef("%w, see %s --help", err, cmd.CommandPath()) })
 	cmd.PersistentFlags().StringVar(&r.configFile, "config", "", "configuration file (default: beckon.yaml when there is one)")
 	cmd.AddCommand(
-		r.serve(), r.demo(), r.migrate(), r.doctor(), r.version(), r.healthcheck(),
+		r.serve(), r.demo(), r.migrate(), r.recover(), r.doctor(), r.version(), r.healthcheck(),
 		r.rules(), r.templates(), r.messages(), r.trace(), r.consent(), r.deadLetters(), r.replay(), r.audit(), r.simulate(), r.config(),
 	)
 	return cmd

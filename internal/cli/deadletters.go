@@ -128,7 +128,7 @@ func (r *root) deadLettersList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return r.withBelt(cmd.Context(), cfg, func(belt *stream.Client) error {
+			return r.withStreams(cmd.Context(), cfg, func(belt *stream.Client) error {
 				if asJSON {
 					return filter.each(cmd.Context(), belt, func(l *stream.StoredDeadLetter) error { return r.printJSON(view.NewLetter(l)) })
 				}
@@ -172,7 +172,7 @@ func (r *root) deadLettersShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return r.withBelt(cmd.Context(), cfg, func(belt *stream.Client) error {
+			return r.withStreams(cmd.Context(), cfg, func(belt *stream.Client) error {
 				found := false
 				err := filter.each(cmd.Context(), belt, func(l *stream.StoredDeadLetter) error {
 					found = true

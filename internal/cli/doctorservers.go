@@ -76,8 +76,17 @@ func (d *doctor) nats(ctx context.Context) []finding {
 		findings[0].Text += ", embedded, synced to disk before it confirms"
 		return findings
 	}
-	return append(findings, say(warning, "whether it syncs to disk before it confirms can't be seen from here",
-		"without jetstream { sync_interval: always } a power cut can lose what was acknowledged")...)
+	fewest := server.Replicas
+	if fewest == 0 { // no streams yet: serve makes them so
+		fewest = d.cfg.NATS.Replicas
+	}
+	switch doubt := stream.SyncDoubt(fewest); {
+	case d.cfg.NATS.SyncKnown():
+		return append(findings, say(good, "BECKON_NATS_SYNC declares that it syncs to disk before it confirms", "")...)
+	case doubt != "":
+		return append(findings, say(warning, doubt, stream.SyncAdvice)...)
+	}
+	return append(findings, say(good, fmt.Sprintf("every stream has %d replicas or more", fewest), "")...)
 }
 
 func (d *doctor) postgres(ctx context.Context) []finding {
@@ -174,6 +183,8 @@ func (d *doctor) server(ctx context.Context) []finding {
 		return say(skipped, "no beckon serve answers at "+base, "")
 	case status != http.StatusOK:
 		return say(bad, fmt.Sprintf("it answers %d%s", status, notReady(body)), "look at its log")
+	case notReady(body) != "":
+		return say(warning, "it takes in, but not everything works"+notReady(body), "look at its log")
 	}
 	return say(good, "ready at "+base, "")
 }

@@ -265,7 +265,7 @@ func (d *deed) await(ctx context.Context, wait time.Duration, last uint64, repor
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
-		done, err := d.belt.Done(ctx, stream.Router)
+		done, err := d.belt.Finished(ctx, stream.Router)
 		switch {
 		case err == nil && done >= last:
 			report.Finished = true

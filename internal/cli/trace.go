@@ -47,7 +47,7 @@ func (r *root) trace() *cobra.Command {
 
 // lettersAbout looks among the dead letters; without NATS the ledger's part is shown alone.
 func (r *root) lettersAbout(ctx context.Context, cfg *config.Config, trace *store.Trace) (letters []stream.StoredDeadLetter) {
-	err := r.withBelt(ctx, cfg, func(belt *stream.Client) (err error) {
+	err := r.withStreams(ctx, cfg, func(belt *stream.Client) (err error) {
 		letters, err = belt.FindDeadLetters(ctx, view.AboutAny(trace))
 		return err
 	})
@@ -61,7 +61,7 @@ func (r *root) lettersAbout(ctx context.Context, cfg *config.Config, trace *stor
 func (r *root) notInLedger(ctx context.Context, cfg *config.Config, id string) error {
 	nothing := fmt.Errorf("nothing has the id %s: no notification, message or record", id)
 	short := []byte(notification.ID(id).Short())
-	return r.withBelt(ctx, cfg, func(belt *stream.Client) error {
+	return r.withStreams(ctx, cfg, func(belt *stream.Client) error {
 		letters, err := belt.FindDeadLetters(ctx, func(l *stream.StoredDeadLetter) bool { return bytes.Contains(l.Data, short) })
 		if err != nil {
 			return errors.Join(nothing, err)

@@ -66,7 +66,18 @@ type NATS struct {
 	Creds string
 	// Replicas is how many servers keep each stream.
 	Replicas int
+	// Sync is SyncAlways when the operator declares that the server syncs each write, else SyncUnknown.
+	Sync string
 }
+
+// What an operator may declare of a NATS server of his own.
+const (
+	SyncUnknown = "unknown"
+	SyncAlways  = "always"
+)
+
+// SyncKnown tells whether what the server confirms is known to be on its disk: it is the embedded one, or the operator says so.
+func (n *NATS) SyncKnown() bool { return n.URL == "" || n.Sync == SyncAlways }
 
 // Database is the Postgres server.
 type Database struct {

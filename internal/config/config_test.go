@@ -59,7 +59,7 @@ func TestDefaults(t *testing.T) {
 		SendTimeout: 10 * time.Second, ReconcileAfter: 20 * time.Second, Concurrency: 64,
 		PollAfter: time.Hour, PollsPerMinute: 60, InboundCheck: 5 * time.Minute,
 	}, c.Dispatch)
-	require.Equal(t, config.NATS{Replicas: 1}, c.NATS)
+	require.Equal(t, config.NATS{Replicas: 1, Sync: config.SyncUnknown}, c.NATS)
 	require.Equal(t, "./data", c.DataDir)
 	require.Equal(t, "./rules", c.RulesDir)
 	require.Empty(t, c.TemplatesDir)

@@ -23,6 +23,7 @@
 //	nats.url                       BECKON_NATS_URL                 empty: embedded
 //	nats.creds                     BECKON_NATS_CREDS
 //	nats.replicas                  BECKON_NATS_REPLICAS            1
+//	nats.sync                      BECKON_NATS_SYNC                unknown
 //	database.url                   BECKON_DATABASE_URL             empty: private
 //	postgres.bin                   BECKON_POSTGRES_BIN             empty: search
 //	salesforce.org_ids             BECKON_SALESFORCE_ORG_IDS

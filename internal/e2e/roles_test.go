@@ -68,7 +68,8 @@ func TestThreeRolesAsProcesses(t *testing.T) {
 	dsn := world.postgres.DSN()
 	world.stopPostgres(t)
 	h.extra = []string{
-		"BECKON_NATS_URL=nats://" + natsUser + ":" + natsPassword + "@" + world.natsAddress, "BECKON_DATABASE_URL=" + dsn,
+		"BECKON_NATS_URL=nats://" + natsUser + ":" + natsPassword + "@" + world.natsAddress, "BECKON_NATS_SYNC=always",
+		"BECKON_DATABASE_URL=" + dsn,
 	}
 
 	// The door is open with nothing behind it.

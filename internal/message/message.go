@@ -45,6 +45,7 @@ const (
 	ReasonRetry            Reason = "retry"             // queued again after a refusal that may pass
 	ReasonProvenAbsent     Reason = "proven_absent"     // queued again: the earlier try never arrived
 	ReasonUnclear          Reason = "unclear_outcome"   // unknown: the call's result was not seen
+	ReasonMayBeSent        Reason = "may_be_sent"       // unknown: no call, it is looked up whether it was sent before the ledger was restored
 	ReasonDelivery         Reason = "delivery"          // a status callback; error_code says why when it failed
 	ReasonBehindUnknown    Reason = "behind_unknown"    // queued: an earlier message to this address has an unknown outcome
 	ReasonSenderStopped    Reason = "sender_stopped"    // queued: Twilio refuses the sender on this channel

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -73,6 +74,31 @@ func DSN(tb testing.TB) string {
 	// A test's own context is cancelled before its cleanups run, so the two statements get one that is not.
 	if err := shared.exec("create database " + name + " template template0"); err != nil {
 		tb.Fatalf("pgtest: create a database: %v\n%s", err, shared.log())
+	}
+	tb.Cleanup(func() {
+		if err := shared.exec("drop database if exists " + name + " with (force)"); err != nil {
+			tb.Errorf("pgtest: drop the database: %v", err)
+		}
+	})
+	return shared.url(name)
+}
+
+// Copy makes a copy of a database as it is now, as a backup that is put back would be, and returns its URL. Connections to the
+// original are cut off: what uses it has to connect again.
+func Copy(tb testing.TB, dsn string) string {
+	tb.Helper()
+	original, err := url.Parse(dsn)
+	if err != nil {
+		tb.Fatalf("pgtest: read the URL: %v", err)
+	}
+	from := strings.TrimPrefix(original.Path, "/")
+	name := fmt.Sprintf("test_%d", shared.count.Add(1))
+	err = shared.exec("select pg_terminate_backend(pid) from pg_stat_activity where datname = '" + from + "'")
+	if err == nil {
+		err = shared.exec("create database " + name + " template " + from)
+	}
+	if err != nil {
+		tb.Fatalf("pgtest: copy a database: %v", err)
 	}
 	tb.Cleanup(func() {
 		if err := shared.exec("drop database if exists " + name + " with (force)"); err != nil {

@@ -29,7 +29,8 @@ type Candidate struct {
 	Live        map[message.Channel]message.State // attempts to this address in sending or unknown
 	Now         time.Time                         // the database's clock
 
-	rival bool // an older message to the same person that this claim does not take
+	rival      bool // an older message to the same person that this claim does not take
+	suspicions []suspicion
 }
 
 // Verdict is what the gates say of a candidate. Exactly one of Send, Suppress, Expire and Wait is set.
@@ -78,6 +79,7 @@ type ClaimResult struct {
 	Waiting    int
 	Held       []string      // ids that the sender's rate does not let through yet: nothing of them has changed
 	HeldFor    time.Duration // until the first of them may be claimed
+	Suspect    int           // may have been sent in a gap: they are looked up, no call is to be made
 }
 
 // Claim judges queued messages and, in one transaction under the locks of their addresses, makes an attempt in state
@@ -87,17 +89,24 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 	err := s.inTx(ctx, "claim messages", func(tx pgx.Tx) error {
 		result = &ClaimResult{}
 		candidates, err := lockQueued(ctx, tx, request)
-		if err != nil || len(candidates) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(candidates) == 0 {
+			return s.checkMark(ctx, tx)
 		}
 		rivals, err := readGateFacts(ctx, tx, request.Sender, candidates)
 		if err != nil {
 			return err
 		}
+		all := inOrder(candidates, rivals)
+		if err := s.readStanding(ctx, tx, all); err != nil {
+			return err
+		}
 		if request.rate, err = lockRate(ctx, tx, request); err != nil {
 			return err
 		}
-		return writeVerdicts(ctx, tx, request, inOrder(candidates, rivals), result)
+		return writeVerdicts(ctx, tx, request, all, result)
 	})
 	return result, err
 }

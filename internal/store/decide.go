@@ -92,6 +92,9 @@ type DecideResult struct {
 func (s *Store) Decide(ctx context.Context, envelopes []Envelope, decide func(Pending) Decided) (*DecideResult, error) {
 	var result *DecideResult
 	err := s.inTx(ctx, "decide notifications", func(tx pgx.Tx) (err error) {
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		result, err = decideIn(ctx, tx, envelopes, decide)
 		return err
 	})

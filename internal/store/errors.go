@@ -40,6 +40,9 @@ func Temporary(err error) bool {
 	if err == nil {
 		return false
 	}
+	if errors.Is(err, ErrMoved) {
+		return true
+	}
 	if code := sqlState(err); code != "" {
 		for _, class := range []string{classCardinality, classData, classConstraint, classLimit, classOurs} {
 			if strings.HasPrefix(code, class) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,7 +43,8 @@ const migrationPatience = 300
 
 // Store is the ledger. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool     *pgxpool.Pool
+	expected atomic.Pointer[Mark] // see Expect
 }
 
 // Open connects to Postgres. The url is a connection URL or keyword string, see

@@ -46,9 +46,9 @@ func TestMigrateAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	all, err := fs.Glob(migrations.Files(), "*.sql")
+	files, err := fs.Glob(migrations.Files(), "*.sql")
 	require.NoError(t, err)
-	require.Equal(t, all, applied, "one of them did, once")
+	require.Equal(t, files, applied, "one of them did, once")
 }
 
 func TestMigrateAgain(t *testing.T) {

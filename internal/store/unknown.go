@@ -58,6 +58,7 @@ type Lookup struct {
 	Absences    int // earlier listings in a row that did not show it
 	NextChannel int
 	Left        time.Duration // of the message's validity; may be negative
+	Gap         int64         // not 0: the attempt made no call, it looks for one that was made in this gap
 }
 
 // DueLookups returns up to limit unknown attempts whose look-up is due, and keeps other dispatchers off them for the time
@@ -70,7 +71,7 @@ func (s *Store) DueLookups(ctx context.Context, limit int, again time.Duration) 
 			update live_attempt l set lookup_at = now() + $2::interval
 			where l.attempt_id = any (array(select attempt_id from due)) returning l.*)
 		select a.id::text, m.id::text, a.sender, a.channel, a.address, m.content, a.started_at, k.lease_until, k.absences,
-			m.next_channel, coalesce(m.permitted_at, m.not_before) + m.expires_after - now()
+			m.next_channel, coalesce(m.permitted_at, m.not_before) + m.expires_after - now(), coalesce(a.gap_id, 0)
 		from kept k join attempt a on a.id = k.attempt_id join message m on m.id = a.message_id`, limit, again)
 	if err != nil {
 		return nil, fmt.Errorf("find unknown attempts: %w", err)
@@ -78,7 +79,7 @@ func (s *Store) DueLookups(ctx context.Context, limit int, again time.Duration) 
 	lookups, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lookup, error) {
 		var l Lookup
 		err := row.Scan(&l.AttemptID, &l.MessageID, &l.Sender, (*string)(&l.Channel), (*string)(&l.Address), &l.Content,
-			&l.StartedAt, &l.LeaseUntil, &l.Absences, &l.NextChannel, &l.Left)
+			&l.StartedAt, &l.LeaseUntil, &l.Absences, &l.NextChannel, &l.Left, &l.Gap)
 		return l, err
 	})
 	if err != nil {

@@ -61,6 +61,7 @@ type verdicts struct {
 	waits                        []time.Duration
 	defers                       []bool
 	gates                        gateColumns
+	looked                       suspectColumns
 }
 
 func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
@@ -68,12 +69,13 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	taken := map[liveKey]bool{} // by an attempt of this claim, or by an older message that waits for the channel
 	for _, c := range candidates {
 		verdict := request.Judge(*c)
+		of := c.lookFirst(&verdict)
 		key := liveKey{cmp.Or(verdict.Send, verdict.On), c.Message.To}
 		if !c.rival {
 			if err := v.gates.add(c.Message.ID, verdict.Answers); err != nil {
 				return err
 			}
-			v.add(c, verdict, taken[key], request.rate, result)
+			v.add(c, verdict, of, taken[key], request.rate, result)
 		}
 		if key.channel != "" && !verdict.Defer {
 			taken[key] = true
@@ -90,7 +92,7 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	return nil
 }
 
-func (v *verdicts) add(c *Candidate, verdict Verdict, taken bool, rate *pacer, result *ClaimResult) {
+func (v *verdicts) add(c *Candidate, verdict Verdict, of *suspicion, taken bool, rate *pacer, result *ClaimResult) {
 	late := verdict.Expire || verdict.Defer && c.Permitted && !c.Now.Add(verdict.Wait).Before(c.ExpiresAt)
 	switch {
 	case late:
@@ -100,7 +102,7 @@ func (v *verdicts) add(c *Candidate, verdict Verdict, taken bool, rate *pacer, r
 		v.suppressed, v.reasons = append(v.suppressed, c.Message.ID), append(v.reasons, string(verdict.Suppress))
 		v.details = append(v.details, verdict.Detail)
 		result.Suppressed = append(result.Suppressed, verdict.Suppress)
-	case verdict.Send != "" && !taken && c.Live[verdict.Send] == "" && !rate.take(segments(c, verdict.Send)):
+	case verdict.Send != "" && !taken && c.Live[verdict.Send] == "" && of == nil && !rate.take(segments(c, verdict.Send)):
 		result.Held = append(result.Held, c.Message.ID)
 	case verdict.Send != "" && !taken && c.Live[verdict.Send] == "":
 		claimed := Claimed{
@@ -112,6 +114,11 @@ func (v *verdicts) add(c *Candidate, verdict Verdict, taken bool, rate *pacer, r
 			claimed.Tries = 0
 		}
 		claimed.Message.Attempts++
+		if of != nil {
+			v.looked.add(claimed, of)
+			result.Suspect++
+			return
+		}
 		v.sent.add(claimed)
 		result.Claimed = append(result.Claimed, claimed)
 	default: // told to wait, or behind an older message to the same address
@@ -126,6 +133,9 @@ func (v *verdicts) queue(p *pipeline, request ClaimRequest) {
 	if len(v.sent.ids) > 0 {
 		v.sent.queue(p, request)
 		request.rate.queue(p, request.Sender)
+	}
+	if len(v.looked.ids) > 0 {
+		v.looked.queue(p, request)
 	}
 	if len(v.suppressed) > 0 {
 		p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))

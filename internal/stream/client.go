@@ -57,6 +57,8 @@ type Client struct {
 	groups map[Name]*committer
 	port   port
 	large  chan struct{} // slots for large messages under way
+	places places
+	owned  bool // the connection is ours to close
 }
 
 // Open checks the server's largest payload, creates or updates the streams and consumers, and starts the committers. A
@@ -86,7 +88,7 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (*Client, error) {
 }
 
 func (c *Client) ensure(ctx context.Context) error {
-	for _, name := range Names() {
+	for _, name := range append(Names(), Marks) {
 		if err := ensureStream(ctx, c.js, name, c.opts); err != nil {
 			return err
 		}
@@ -106,6 +108,9 @@ func (c *Client) Close() {
 		g.close()
 	}
 	c.port.link.close()
+	if c.owned {
+		c.nc.Close()
+	}
 }
 
 // MaxPayload is the largest message in bytes that the connected server takes.

@@ -92,7 +92,7 @@ func (k *Consumer) restore(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, pullExpiry)
 	defer cancel()
 	if err := ensureStream(ctx, k.client.js, k.stream, k.client.opts); err == nil {
-		_ = ensureConsumer(ctx, k.client.js, k.name, k.client.opts)
+		_ = k.client.restoreConsumer(ctx, k.name)
 	}
 }
 

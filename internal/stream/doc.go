@@ -4,7 +4,7 @@
 // # Streams
 //
 // All are file storage with limits retention and discard new: when a stream is full the publisher is told, nothing old
-// is lost. No stream has an age limit, since that would delete what a consumer has not finished; Trim does that work.
+// is lost (MARKS alone keeps the newest 1000 instead). No stream has an age limit, since that would delete what a consumer has not finished; Trim does that work.
 //
 //	stream         subjects                       a message is                         atomic batches
 //	NOTIFICATIONS  notifications.<org>            one Salesforce envelope, checked XML yes
@@ -13,6 +13,7 @@
 //	               callbacks.inbound.<sender>.optout   a delivery status that says that the person opted out
 //	               callbacks.status.<sender>      one delivery status, the same        yes
 //	DEADLETTERS    deadletters.<stream>.<org>     what could not be processed          no
+//	MARKS          marks.ledger                   how far the ledger is                no
 //
 // NOTIFICATIONS and CALLBACKS refuse a repeated Nats-Msg-Id for ten minutes. That is a first sieve only: the truth about
 // duplicates is the key table in Postgres. CALLBACKS does not allow direct gets, so that LastInbound is answered by the
@@ -62,7 +63,7 @@
 //
 // ErrTooLarge: it will never fit. ErrFull, ErrUnavailable: nothing was stored, try later. ErrNotConfirmed: it may or may
 // not be stored, publish it again under the same id. Fetch outlives a deleted consumer and a server restart: it creates
-// the consumer again and goes on, with growing pauses, until its context ends.
+// the consumer again, where it was last seen to be, and goes on, with growing pauses, until its context ends.
 //
 // # Durability
 //

@@ -21,21 +21,15 @@ type Server struct {
 	Version    string
 	MaxPayload int64 // bytes of the largest message that it takes
 	Advised    int64 // bytes that MaxPayload should have at least
+	Replicas   int   // the fewest of one of our streams; 0 when there are no streams yet
 }
 
 // Inspect looks at a server with JetStream and changes nothing. Creds is the path of a credentials file; creds and token
 // may be empty. The error wraps ErrNoJetStream, or tells why there is no connection.
 func Inspect(ctx context.Context, url, creds, token string) (Server, error) {
-	options := []nats.Option{nats.Name("beckon doctor"), nats.Timeout(inspectTimeout), nats.NoReconnect()}
-	if creds != "" {
-		options = append(options, nats.UserCredentials(creds))
-	}
-	if token != "" {
-		options = append(options, nats.Token(token))
-	}
-	conn, err := nats.Connect(url, options...)
+	conn, err := dial(url, creds, token, nats.Name("beckon doctor"), nats.NoReconnect())
 	if err != nil {
-		return Server{}, fmt.Errorf("connect to NATS: %w", err)
+		return Server{}, err
 	}
 	defer conn.Close()
 	js, err := jetstream.New(conn)
@@ -45,5 +39,11 @@ func Inspect(ctx context.Context, url, creds, token string) (Server, error) {
 	if err != nil {
 		return Server{}, fmt.Errorf("%w: %w", ErrNoJetStream, err)
 	}
-	return Server{Version: conn.ConnectedServerVersion(), MaxPayload: conn.MaxPayload(), Advised: minimumAdvisedMaxBytes}, nil
+	fewest, err := fewestReplicas(ctx, js)
+	if err != nil {
+		return Server{}, err
+	}
+	return Server{
+		Version: conn.ConnectedServerVersion(), MaxPayload: conn.MaxPayload(), Advised: minimumAdvisedMaxBytes, Replicas: fewest,
+	}, nil
 }

@@ -17,47 +17,21 @@ import (
 // ErrGone says that a message is not in its stream any more.
 var ErrGone = errors.New("the message is not in its stream any more")
 
-// ErrNoStreams is wrapped by the error of Attach when Beckon has never worked on the server.
+// ErrNoStreams is the error of Present when Beckon has never worked on the server.
 var ErrNoStreams = errors.New("the NATS server has no streams of Beckon: start beckon serve first")
 
-// Attach connects a command to the server of a running Beckon. It makes and changes nothing: streams and consumers are the
-// business of `serve`. Creds is the path of a credentials file; creds and token may be empty. The caller calls close.
-func Attach(ctx context.Context, url, creds, token string) (client *Client, closeAll func(), err error) {
-	options := []nats.Option{nats.Name("beckon command"), nats.Timeout(inspectTimeout), nats.MaxReconnects(-1)}
-	if creds != "" {
-		options = append(options, nats.UserCredentials(creds))
-	}
-	if token != "" {
-		options = append(options, nats.Token(token))
-	}
-	conn, err := nats.Connect(url, options...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("connect to NATS: %w", err)
-	}
-	js, err := jetstream.New(conn)
-	if err != nil {
-		conn.Close()
-		return nil, nil, fmt.Errorf("open JetStream: %w", err)
-	}
-	c := &Client{
-		nc: conn, js: js, opts: Options{}.withDefaults(), codec: newCodec(), large: make(chan struct{}, maxLargeInFlight),
-	}
-	c.log = c.opts.Log
+// Present is nil when every stream of Beckon is there, ErrNoStreams when one is not.
+func (c *Client) Present(ctx context.Context) error {
 	for _, name := range Names() {
-		_, err := js.Stream(ctx, string(name))
-		switch {
-		case errors.Is(err, jetstream.ErrStreamNotFound):
-			err = ErrNoStreams
-		case err != nil:
-			err = fmt.Errorf("look up stream %s: %w", name, err)
+		_, err := c.js.Stream(ctx, string(name))
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return ErrNoStreams
 		}
 		if err != nil {
-			conn.Close()
-			return nil, nil, err
+			return fmt.Errorf("look up stream %s: %w", name, err)
 		}
 	}
-	c.port = port{nc: conn, js: js, link: startLink(conn)}
-	return c, func() { c.port.link.close(); conn.Close() }, nil
+	return nil
 }
 
 // firstStored is when a message was stored before it became a dead letter, else now.
@@ -238,8 +212,8 @@ func (c *Client) putBack(ctx context.Context, msg *nats.Msg, replay notification
 	return seq, nil
 }
 
-// Done is the sequence up to which a consumer has finished everything that it is to get.
-func (c *Client) Done(ctx context.Context, name ConsumerName) (uint64, error) {
+// Finished is the sequence up to which a consumer has finished everything that it is to get.
+func (c *Client) Finished(ctx context.Context, name ConsumerName) (uint64, error) {
 	info, err := c.consumerInfo(ctx, name)
 	if err != nil {
 		return 0, err

@@ -133,6 +133,10 @@ func streamConfig(name Name, opts Options) jetstream.StreamConfig {
 		cfg.MaxBytes = limit
 	}
 	switch name {
+	case Marks:
+		cfg.Description = "how far the ledger is; the newest message counts"
+		cfg.Subjects = []string{subjectLedgerMark}
+		cfg.Discard, cfg.MaxMsgs, cfg.MaxBytes = jetstream.DiscardOld, marksKept, marksMaxBytes
 	case Notifications:
 		cfg.Description = "Salesforce envelopes on their way to the router"
 		cfg.Subjects = []string{subjectNotifications + "*"}
