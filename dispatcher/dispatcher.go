@@ -41,6 +41,8 @@ type Ledger interface {
 	Record(ctx context.Context, outcomes []store.Outcome) error
 	Consent(ctx context.Context, addresses []address.Address) (map[address.Address]consent.State, error)
 	AddConsent(ctx context.Context, entry consent.Entry) error
+	AddReview(ctx context.Context, review store.NewReview) error
+	DecideDueReviews(ctx context.Context, then store.Decision, limit int) (decided []string, open int, err error)
 	ApplyStatus(ctx context.Context, events []store.StatusEvent) ([]message.State, error)
 	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
 	Sweep(ctx context.Context, floor uint64, epoch string, limit int, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (int, error)
@@ -95,6 +97,9 @@ type Config struct {
 	Tries          int                           // most tries again of a message that Twilio refuses for the time being; default 12
 	Retention      map[stream.Name]time.Duration // of finished stream messages; default 7 days, MESSAGES 1 hour
 	Reactions      *twilio.Reactions             // default: the shipped table
+	Words          *consent.Words                // what tells an opt-out from other replies; default: the shipped vocabulary
+	ReviewAfter    time.Duration                 // how long a human has to decide whether a reply is an opt-out; default 24 h
+	ReviewThen     store.Decision                // what it is when nobody did; default an opt-out
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -106,6 +111,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Concurrency, 64)
 	setDefault(&c.Tick, 500*time.Millisecond)
 	setDefault(&c.Tries, 12)
+	setDefault(&c.ReviewAfter, 24*time.Hour)
+	setDefault(&c.ReviewThen, store.DecideOptOut)
 	if c.Retention == nil {
 		const day = 24 * time.Hour
 		c.Retention = map[stream.Name]time.Duration{
@@ -114,6 +121,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Reactions == nil {
 		c.Reactions = twilio.DefaultReactions()
+	}
+	if c.Words == nil {
+		c.Words = consent.DefaultWords()
 	}
 	return c
 }
@@ -191,6 +201,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tasks.Go(func() error { return d.replyLoop(running) })
 	tasks.Go(func() error { return d.schedule(running) })
 	tasks.Go(func() error { return d.lookupLoop(running) })
+	tasks.Go(func() error { return d.reviewLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
 	d.recorder.close()

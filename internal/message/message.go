@@ -44,6 +44,7 @@ const (
 	ReasonUnclear          Reason = "unclear_outcome"   // unknown: the call's result was not seen
 	ReasonDelivery         Reason = "delivery"          // a status callback; error_code says why when it failed
 	ReasonBehindUnknown    Reason = "behind_unknown"    // queued: an earlier message to this address has an unknown outcome
+	ReasonUnderReview      Reason = "under_review"      // queued: the person's reply may be an opt-out, and nobody has decided yet
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
 )
 
