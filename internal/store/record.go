@@ -67,7 +67,7 @@ func lockOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome) (fitting [
 	}
 	owners, states := map[string]string{}, map[string]message.State{}
 	rows, err := tx.Query(ctx, `select id::text, coalesce(sid, ''), state from attempt
-		where id in (select unnest($1::text[]::uuid[]) union all select id from attempt where sid = any ($2))
+		where id = any (array(select unnest($1::text[]::uuid[]) union all select id from attempt where sid = any ($2)))
 		order by id for update`, ids, sids)
 	if err == nil {
 		var id, sid, state string

@@ -173,7 +173,7 @@ func lockAttempts(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]*atte
 		}
 	}
 	rows, err := tx.Query(ctx, `select id::text, message_id::text from attempt
-		where id in (select id from attempt where sid = any ($1) union all select unnest($2::text[]::uuid[]))
+		where id = any (array(select id from attempt where sid = any ($1) union all select unnest($2::text[]::uuid[])))
 		order by id for update`, sids, ids)
 	var attempts, messages []string
 	if err == nil {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -256,4 +257,31 @@ func TestWritersDoNotBlockEachOther(t *testing.T) {
 	}
 	require.Equal(t, 2*people, get[int](l, `select count(*) from consent`))
 	require.Zero(t, get[int](l, `select deadlocks from pg_stat_database where datname = current_database()`))
+}
+
+// A status that has to wait for another transaction on its attempt is applied when that is over, not lost: Postgres looks at
+// the row again then, and must find that it is still the one.
+func TestStatusThatWaitsForItsAttempt(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c, other := l.accepted(person, message.SMS, "SM1"), l.accepted(person, message.WhatsApp, "SM2")
+	l.apply(event(c, "SM1", message.Sent))
+	tx, err := l.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `update attempt set updated_at = now()`)
+	require.NoError(t, err)
+	applied := make(chan error, 1)
+	go func() {
+		_, err := l.ApplyStatus(context.Background(), []store.StatusEvent{
+			event(c, "SM1", message.Delivered), event(other, "SM2", message.Delivered),
+		})
+		applied <- err
+	}()
+	require.Eventually(t, func() bool {
+		return get[int](l, `select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`) > 0
+	}, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-applied)
+	require.Equal(t, 2, get[int](l, `select count(*) from attempt where state = 'delivered'`))
+	require.Equal(t, 2, get[int](l, `select count(*) from message where state = 'delivered'`))
 }
