@@ -13,6 +13,7 @@ import (
 	"github.com/beckonhq/beckon/dispatcher"
 	"github.com/beckonhq/beckon/ingest"
 	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/telemetry"
 	"github.com/beckonhq/beckon/internal/twilio"
@@ -110,6 +111,10 @@ func (a *App) newDispatcher() (runner, error) {
 	if err := account.Validate(); err != nil {
 		return nil, err
 	}
+	words, err := a.cfg.Words()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
 	client := twilio.New(account)
 	a.closers.add("connections to Twilio", func(context.Context) error { client.Close(); return nil })
 	if a.cfg.HTTP.PublicURL == "" {
@@ -121,6 +126,7 @@ func (a *App) newDispatcher() (runner, error) {
 		Status: a.stream.Consumer(stream.StatusCallbacks), Belt: a.stream, Ledger: a.store, Twilio: client,
 		Sender: dispatcher.Sender(sender), PublicURL: a.cfg.HTTP.PublicURL, SendTimeout: a.cfg.Dispatch.SendTimeout,
 		ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Concurrency: a.cfg.Dispatch.Concurrency,
+		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen),
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)

@@ -117,7 +117,7 @@ languages:
 	require.Equal(t, 1, strings.Count(err.Error(), "bad.yaml:7"), "each mistake is told once")
 
 	for data, want := range map[string]string{
-		"languages: {en: {stopp: [x]}}": "ours.yaml: ", "languages: {en: {stop: [[x]]}}": "want a text", "languages: [": "ours.yaml: ", "x: 1": "ours.yaml: ",
+		"languages:\n  en:\n    stopp: [x]": "ours.yaml:3: ", "languages: {en: {stop: [[x]]}}": "ours.yaml:1: ", "\nlanguages: [": "ours.yaml:", "\n\nx: 1": "ours.yaml:3: ",
 	} {
 		_, err := consent.LoadWords(consent.File{Name: "ours.yaml", Data: []byte(data)})
 		require.ErrorContains(t, err, want, data)

@@ -32,7 +32,7 @@ func corpus(t *testing.T) []labelled {
 		}
 		fields := strings.Split(scanner.Text(), "\t")
 		require.Lenf(t, fields, 4, "line %d", line)
-		require.Contains(t, []string{"tune", "held"}, fields[0])
+		require.Contains(t, []string{"tune", "held", "fresh"}, fields[0])
 		require.Contains(t, []string{"stop", "review", "start", "help", "none"}, fields[1])
 		rows = append(rows, labelled{fields[0], fields[1], fields[2], unescape.Replace(fields[3]), line})
 	}
@@ -68,18 +68,19 @@ func (s *score) recall() float64    { return float64(s.found) / float64(s.optOut
 func (s *score) precision() float64 { return float64(s.found) / float64(s.flagged) }
 func (s *score) atOnce() float64    { return float64(s.immediateRight) / float64(s.immediate) }
 
-// The corpus is our own: these figures say that what we thought of works, not how people write.
+// The corpus is our own: these figures say that what we thought of works, not how people write. The part "fresh" comes nearest
+// to that: it was made up after the patterns, and is only reported.
 func TestCorpus(t *testing.T) {
 	t.Parallel()
 	rows := corpus(t)
-	require.GreaterOrEqual(t, len(rows), 400)
 	words := consent.DefaultWords()
-	scores := map[string]*score{"tune": {}, "held": {}, "all": {}}
+	scores := map[string]*score{"tune": {}, "held": {}, "both": {}, "fresh": {}}
 	var wrong strings.Builder
 	for _, row := range rows {
 		v := words.Classify(row.text)
-		for _, part := range []string{row.part, "all"} {
-			scores[part].add(row, v.Keyword)
+		scores[row.part].add(row, v.Keyword)
+		if row.part != "fresh" {
+			scores["both"].add(row, v.Keyword)
 		}
 		if want := consent.Keyword(strings.TrimSuffix(row.label, "none")); v.Keyword != want {
 			fmt.Fprintf(&wrong, "\n  line %d, %s: %q is %q, want %q (%s %q)", row.line, row.part, row.text, v.Keyword, want, v.Language, v.Rule)
@@ -87,13 +88,16 @@ func TestCorpus(t *testing.T) {
 	}
 	t.Logf("not as labelled:%s", wrong.String())
 	t.Logf("%-5s %5s %9s %7s %10s %9s %20s", "part", "rows", "opt-outs", "recall", "precision", "at once", "precision at once")
-	for _, part := range []string{"tune", "held", "all"} {
+	for _, part := range []string{"tune", "held", "both", "fresh"} {
 		s := scores[part]
 		t.Logf("%-5s %5d %9d %7.4f %10.4f %9d %20.4f", part, s.rows, s.optOuts, s.recall(), s.precision(), s.immediate, s.atOnce())
 	}
-	all := scores["all"]
-	require.GreaterOrEqual(t, all.recall(), 0.99)
-	require.GreaterOrEqual(t, all.precision(), 0.98)
-	require.GreaterOrEqual(t, all.atOnce(), 0.995)
-	require.Equal(t, all.rows-all.optOuts-(all.flagged-all.found), all.othersRight, "START and HELP are never mistaken")
+	both := scores["both"]
+	require.GreaterOrEqual(t, both.rows, 400)
+	for _, part := range []string{"tune", "held", "both"} {
+		require.GreaterOrEqual(t, scores[part].recall(), 0.99, part)
+		require.GreaterOrEqual(t, scores[part].precision(), 0.98, part)
+	}
+	require.GreaterOrEqual(t, both.atOnce(), 0.995)
+	require.Equal(t, both.rows-both.optOuts-(both.flagged-both.found), both.othersRight, "START and HELP are never mistaken")
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -122,7 +124,7 @@ func (l *loader) read(file File) {
 		return
 	}
 	if err := yaml.Load(file.Data, &read, yaml.WithKnownFields()); err != nil {
-		l.problems = append(l.problems, fmt.Errorf("%s: %s", file.Name, strings.Join(strings.Fields(err.Error()), " ")))
+		l.unreadable(file.Name, err)
 		return
 	}
 	if l.named == nil { // the shipped file, which is read first
@@ -136,6 +138,16 @@ func (l *loader) read(file File) {
 	for _, language := range slices.Sorted(maps.Keys(read.Languages)) {
 		l.merge(file.Name, language, read.Languages[language])
 	}
+}
+
+// unreadable turns the YAML library's error into problems with file and line.
+func (l *loader) unreadable(file string, err error) {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	line := 0
+	if found := regexp.MustCompile(`\bL(\d+)\.C|\bline (\d+)`).FindStringSubmatch(text); found != nil {
+		line, _ = strconv.Atoi(found[1] + found[2]) // digits only
+	}
+	l.complain(file, line, "%s", text)
 }
 
 // saysNothing tells whether a file is empty but for comments, which the YAML library takes for a mistake.
