@@ -21,7 +21,7 @@ func TestClassify(t *testing.T) {
 			"opt out", "Opt-Out", "OPT\nOUT", "CANCEL", "cancel!", "stop please", "Please, stop. Thank you!", "стоп", "ЅТОР", "ARRRÊT",
 			strings.Repeat("stop ", 1000), "stop\xffstop",
 		},
-		consent.Review: {"stop it", "1. STOP", "START STOP", "who is this? stop", "stpo", "please cancel", "can you stop texting me"},
+		consent.Review: {"stop it", "1. STOP", "START STOP", "who is this? stop", "sotp", "please cancel", "can you stop texting me"},
 		consent.Start:  {"START", "start", " Start. ", "UNSTOP", "unstop!", "¡start!"},
 		consent.Help:   {"HELP", "help?", "Info", "INFO.", "help, please"},
 		consent.None: {
@@ -52,10 +52,12 @@ func TestNamedWords(t *testing.T) {
 
 func TestVerdictSaysWhy(t *testing.T) {
 	t.Parallel()
-	v := consent.DefaultWords().Classify("¡Por favor, dejen de ESCRIBIRME!")
+	v := consent.DefaultWords().Classify("¡Por favor, NO más mensajes!")
+	require.Equal(t, consent.Verdict{Keyword: consent.Stop, Language: "es", Normal: "por favor no mas mensajes", Rule: "no mas mensajes"}, v)
+	v = consent.DefaultWords().Classify("Never text me again, you people")
 	require.Equal(t, consent.Verdict{
-		Keyword: consent.Stop, Language: "es", Normal: "por favor dejen de escribirme",
-		Rule: "dejen|deje|deja|paren|pare de enviarme|mandarme|escribirme|contactarme|enviar|molestar|molestarme",
+		Keyword: consent.Stop, Language: "en", Normal: "never text me again you people",
+		Rule: "don't|dont|never text|txt|message|contact|msg|write me|us|this again|anymore|ever|number",
 	}, v)
 }
 

@@ -42,7 +42,7 @@ func corpus(t *testing.T) []labelled {
 
 // score counts what the detection makes of rows. Found are opt-outs that were noticed, at once or for review.
 type score struct {
-	rows, optOuts, found, flagged, right, immediate, immediateRight, othersRight int
+	rows, optOuts, found, flagged, immediate, immediateRight, othersRight int
 }
 
 func (s *score) add(row labelled, got consent.Keyword) {

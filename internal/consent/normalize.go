@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -27,8 +28,6 @@ type sentence struct {
 }
 
 func (r *reply) String() string { return strings.Join(r.words, " ") }
-
-func (r *reply) text(s sentence) string { return strings.Join(r.words[s.lo:s.hi], " ") }
 
 // normalize reads any bytes. Its result is the same for every way to write a text that looks the same to a reader: case,
 // accents, full-width letters, look-alikes of other scripts, invisible characters, emoji, punctuation, a letter that is
@@ -115,7 +114,7 @@ func fold(c rune) []rune {
 
 // elided tells whether an apostrophe after a word parts two words (French j', l', qu'), and is no contraction (don't, I'm).
 func elided(word string) bool {
-	return word == "qu" || len(word) == 1 && strings.Contains("cdjlmnst", word)
+	return slices.Contains([]string{"c", "d", "j", "l", "m", "n", "s", "t", "qu"}, word)
 }
 
 // foldLookAlikes rewrites a word whose every letter is Latin or looks so: "ЅТОР" in Cyrillic is "stop". Any other word stays

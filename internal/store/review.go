@@ -99,7 +99,7 @@ func queueSettle(p *pipeline, a string) {
 // release lets the messages go that waited for the reviews in settled, a part of the same statement. It takes none that
 // somebody else has locked: that is a claim, which waits for our address lock and then reads what we wrote.
 const release = `, due as (
-			select m.id from message m where m.recipient in (select address from settled) and m.state = 'queued'
+			select m.id from message m where m.recipient = any (array(select address from settled)) and m.state = 'queued'
 				and m.reason = '` + string(message.ReasonUnderReview) + `' for update skip locked
 		), now_due as (
 			update message m set not_before = least(m.not_before, now()), updated_at = now() from due where m.id = due.id)

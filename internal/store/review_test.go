@@ -24,7 +24,7 @@ func doubtful(sid string, seq uint64) store.Reply {
 	}}
 }
 
-func clear(sid string, seq uint64, action consent.Action) store.Reply {
+func plain(sid string, seq uint64, action consent.Action) store.Reply {
 	return store.Reply{SID: sid, Seq: seq, Consent: &consent.Entry{
 		Address: person, Channel: consent.AllChannels, Action: action, Source: consent.FromKeyword, Evidence: sid, OccurredAt: said(seq), Seq: seq,
 	}}
@@ -131,8 +131,8 @@ func of(r store.Reply, who addr, sameTime bool) store.Reply {
 // microsecond.
 func TestOrderOfAPersonsWords(t *testing.T) {
 	t.Parallel()
-	stop, start := clear("IN1", 1, consent.OptOut), clear("IN2", 2, consent.OptIn)
-	startFirst, stopLater := clear("IN1", 1, consent.OptIn), clear("IN2", 2, consent.OptOut)
+	stop, start := plain("IN1", 1, consent.OptOut), plain("IN2", 2, consent.OptIn)
+	startFirst, stopLater := plain("IN1", 1, consent.OptIn), plain("IN2", 2, consent.OptOut)
 	l, number := open(t), 0
 	for name, c := range map[string]struct {
 		worked []store.Reply
