@@ -43,6 +43,9 @@
 //	dispatch.send_timeout          BECKON_SEND_TIMEOUT             10s
 //	dispatch.reconcile_after       BECKON_RECONCILE_AFTER          20s
 //	dispatch.concurrency           BECKON_DISPATCH_CONCURRENCY     64
+//	consent.opt_out_file           BECKON_OPT_OUT_FILE
+//	consent.review_after           BECKON_REVIEW_AFTER             24h
+//	consent.review_then            BECKON_REVIEW_THEN              opt_out
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text
