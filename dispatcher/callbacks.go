@@ -147,18 +147,36 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	case ctx.Err() != nil:
 		return err
 	}
-	if reply.Consent != nil { // what it says about consent counts, whatever is wrong with the rest
-		entry := *reply.Consent
-		entry.Org, entry.Note = consent.AnyOrg, ""
-		if err := d.insist(ctx, entry, held); err != nil {
-			return err
+	// What it says about consent counts, whatever is wrong with the rest.
+	insist := func(ctx context.Context) error {
+		if err := d.storeConsent(ctx, reply); err != nil {
+			return temporary{fmt.Errorf("the consent of a reply can't be stored, nothing is sent meanwhile: %w", err)}
 		}
+		return nil
+	}
+	if err := d.persist(ctx, held, insist); err != nil {
+		return err
 	}
 	return d.deadLetter(ctx, stream.Callbacks, delivery, err)
 }
 
-// reply reads an inbound message and what it says about consent: Twilio's own word for it when there is one, else the
-// keywords.
+// storeConsent stores what a reply says about consent without the reply, and without its text.
+func (d *Dispatcher) storeConsent(ctx context.Context, reply store.Reply) error {
+	switch {
+	case reply.Consent != nil:
+		entry := *reply.Consent
+		entry.Org, entry.Note = consent.AnyOrg, ""
+		return d.Ledger.AddConsent(ctx, entry)
+	case reply.Review != nil:
+		review := *reply.Review
+		review.Org, review.Text = consent.AnyOrg, ""
+		return d.Ledger.AddReview(ctx, review)
+	}
+	return nil
+}
+
+// reply reads an inbound message and what it says about consent: Twilio's own word for it when there is one, else what
+// its text says.
 func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	form, received, err := readCallback(delivery)
 	if err != nil {
@@ -175,26 +193,44 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	for _, media := range in.Media {
 		reply.Media = append(reply.Media, store.Media(media))
 	}
-	keyword, source := consent.FromOptOutType(in.OptOutType), consent.FromTwilio
-	if keyword == consent.None {
-		keyword, source = consent.Classify(in.Body), consent.FromKeyword
+	verdict, source := consent.Verdict{Keyword: consent.FromOptOutType(in.OptOutType), Rule: "OptOutType"}, consent.FromTwilio
+	if verdict.Keyword == consent.None {
+		verdict, source = d.Words.Classify(in.Body), consent.FromKeyword
 	}
-	reply.Keyword = string(keyword)
-	entry := consent.Entry{
-		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: in.Body,
-		OccurredAt: delivery.Stored, // not the door's clock: the order of the stream is the order of a person's words
+	said := delivery.Stored // not the door's clock: the order of the stream is the order of a person's words
+	if delivery.Get(stream.HeaderFound) != "" {
+		said = received // it came out of order: what Twilio says of its time counts
 	}
-	if delivery.Get(stream.HeaderFound) != "" { // it came out of order: what Twilio says of its time counts
-		entry.OccurredAt = received
-	}
-	switch keyword {
+	reply.Keyword = string(verdict.Keyword)
+	d.noteConsent(&reply, verdict, consent.Entry{
+		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
+		OccurredAt: said, Seq: delivery.Seq,
+	})
+	return reply, nil
+}
+
+// noteConsent adds to a reply what its verdict comes to: an entry of the ledger, or a review.
+func (d *Dispatcher) noteConsent(reply *store.Reply, verdict consent.Verdict, entry consent.Entry) {
+	switch verdict.Keyword {
 	case consent.Stop:
 		entry.Action, reply.Consent = consent.OptOut, &entry
 	case consent.Start:
 		entry.Action, reply.Consent = consent.OptIn, &entry
+	case consent.Review:
+		reply.Review = &store.NewReview{
+			Address: reply.From, Channel: reply.Channel, SID: reply.SID, Text: reply.Body, Pattern: verdict.Rule, Language: verdict.Language,
+			SaidAt: entry.OccurredAt, Seq: reply.Seq, After: d.ReviewAfter,
+		}
 	case consent.Help, consent.None:
 	}
-	return reply, nil
+}
+
+// noteOf is a person's words as presented, and what in them decided.
+func noteOf(body string, verdict consent.Verdict) string {
+	if verdict.Language == "" {
+		return fmt.Sprintf("%s [%s]", body, verdict.Rule)
+	}
+	return fmt.Sprintf("%s [%s: %s]", body, verdict.Language, verdict.Rule)
 }
 
 // senderOf is the sender that a callback is about.

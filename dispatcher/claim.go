@@ -215,7 +215,7 @@ func giveBack(deliveries []*stream.Delivery) {
 }
 
 // recheck looks at consent again right before the calls: since the claim somebody may have opted out, by a reply or by an
-// operator. Messages to people who did are suppressed, and everything goes back to the queue when the replies can't be worked
+// operator. Messages to people who did are suppressed, those to people whose words are under review wait, and everything goes back to the queue when the replies can't be worked
 // on soon.
 func (l *lane) recheck(ctx context.Context, claimed []store.Claimed) []store.Claimed {
 	if len(claimed) == 0 {
@@ -234,6 +234,12 @@ func (l *lane) recheck(ctx context.Context, claimed []store.Claimed) []store.Cla
 		verdict := consentGate(&store.Candidate{Message: c.Message, Consent: states[c.Message.To]}, c.Channel)
 		if verdict.refuse != "" {
 			l.recorder.put(canceled(c, message.Suppressed, verdict.refuse))
+			continue
+		}
+		if verdict.wait > 0 {
+			outcome := canceled(c, message.Queued, verdict.behind)
+			outcome.RetryAfter = verdict.wait
+			l.recorder.put(outcome)
 			continue
 		}
 		allowed = append(allowed, c)

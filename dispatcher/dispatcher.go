@@ -42,6 +42,8 @@ type Ledger interface {
 	Record(ctx context.Context, outcomes []store.Outcome) error
 	Consent(ctx context.Context, addresses []address.Address) (map[address.Address]consent.State, error)
 	AddConsent(ctx context.Context, entry consent.Entry) error
+	AddReview(ctx context.Context, review store.NewReview) error
+	DecideDueReviews(ctx context.Context, then store.Decision, limit int) (decided []string, open int, err error)
 	ApplyStatus(ctx context.Context, events []store.StatusEvent) ([]message.State, error)
 	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
 	Sweep(ctx context.Context, request store.SweepRequest, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (store.Swept, error)
@@ -110,6 +112,9 @@ type Config struct {
 	Reactions      *twilio.Reactions             // default: the shipped table
 	Failures       int                           // unclear outcomes in a row that stop a sender; default 5
 	ProbeAfter     time.Duration                 // wait before a stopped sender tries one message, growing; default 5 s
+	Words          *consent.Words                // what tells an opt-out from other replies; default: the shipped vocabulary
+	ReviewAfter    time.Duration                 // how long a human has to decide whether a reply is an opt-out; default 24 h
+	ReviewThen     store.Decision                // what it is when nobody did; default an opt-out
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -125,6 +130,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PollAfter, time.Hour)
 	setDefault(&c.PollsPerMinute, 60)
 	setDefault(&c.InboundCheck, 5*time.Minute)
+	setDefault(&c.ReviewAfter, 24*time.Hour)
+	setDefault(&c.ReviewThen, store.DecideOptOut)
 	if c.Retention == nil {
 		const day = 24 * time.Hour
 		c.Retention = map[stream.Name]time.Duration{
@@ -133,6 +140,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Reactions == nil {
 		c.Reactions = twilio.DefaultReactions()
+	}
+	if c.Words == nil {
+		c.Words = consent.DefaultWords()
 	}
 	return c
 }
@@ -214,6 +224,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tasks.Go(func() error { return d.schedule(running) })
 	tasks.Go(func() error { return d.lookupLoop(running) })
 	tasks.Go(func() error { return d.pollLoop(running) })
+	tasks.Go(func() error { return d.reviewLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
 	d.recorder.close()

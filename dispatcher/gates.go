@@ -23,6 +23,9 @@ const (
 	unknownWait = 30 * time.Second
 )
 
+// reviewWait is how long a message waits for the decision whether its recipient opted out; a decision ends it at once.
+const reviewWait = 15 * time.Minute
+
 // ruling is what one gate says of a message on one channel. The zero ruling lets it pass.
 type ruling struct {
 	refuse message.Reason // not on this channel; the next one may do
@@ -56,13 +59,15 @@ func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
 }
 
 // consentGate refuses a channel on which the person's newest word is an opt-out, and, for marketing, any channel without
-// an opt-in.
+// an opt-in. While somebody looks at a reply that may be an opt-out, it lets nothing pass.
 func consentGate(c *store.Candidate, channel message.Channel) ruling {
 	switch word := c.Consent.On(channel); {
 	case word == consent.OptOut:
 		return ruling{refuse: message.ReasonOptedOut}
 	case c.Message.Purpose == message.Marketing && word != consent.OptIn:
 		return ruling{refuse: message.ReasonNoConsent}
+	case c.Consent.UnderReview():
+		return ruling{wait: reviewWait, behind: message.ReasonUnderReview}
 	}
 	return ruling{}
 }

@@ -24,11 +24,13 @@ type metrics struct {
 	waits         prometheus.Counter
 	deadLetters   prometheus.Counter
 	leasesExpired prometheus.Counter
+	reviewsLapsed prometheus.Counter
 	unknown       prometheus.Gauge
 	stopped       *prometheus.GaugeVec
 	breaker       *prometheus.GaugeVec
 	stops         *prometheus.CounterVec
 	unserved      *prometheus.GaugeVec
+	reviewsOpen   prometheus.Gauge
 	calls         prometheus.Histogram
 }
 
@@ -47,6 +49,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		waits:         counter("beckon_dispatcher_waits_total", "Tries after which the dispatcher waited for Postgres or NATS."),
 		deadLetters:   counter("beckon_dispatcher_deadletters_total", "Deliveries that went to the dead letters."),
 		leasesExpired: counter("beckon_leases_expired_total", "Attempts whose dispatcher died while sending."),
+		reviewsLapsed: counter("beckon_reviews_lapsed_total", "Replies of which nobody decided in time whether they are opt-outs."),
+		reviewsOpen: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "beckon_reviews_open", Help: "Replies that somebody must look at: they may be opt-outs, and sending to these people is paused.",
+		}),
 		unknown: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_attempts_unknown", Help: "Attempts whose outcome is unknown now.",
 		}),
@@ -60,7 +66,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
-		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found,
+		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found, m.reviewsLapsed, m.reviewsOpen,
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {

@@ -15,6 +15,7 @@ const (
 	sweepLimit   = 500
 	sweepRounds  = 20 // in one tick, so that the other work of a tick gets its turn
 	lookupLimit  = 20
+	reviewLimit  = 20
 	trimInterval = time.Minute
 )
 
@@ -37,6 +38,22 @@ func (d *Dispatcher) schedule(ctx context.Context) error {
 // lookupLoop looks unknown outcomes up. It is apart from the scheduler, since Twilio may be slow to answer.
 func (d *Dispatcher) lookupLoop(ctx context.Context) error {
 	return d.everyTick(ctx, "the look-up of unknown outcomes", d.lookUp)
+}
+
+// reviewLoop decides the reviews whose time has come. It is apart from the scheduler, so that neither holds the other up.
+func (d *Dispatcher) reviewLoop(ctx context.Context) error {
+	return d.everyTick(ctx, "the review queue", func(ctx context.Context) error {
+		decided, open, err := d.Ledger.DecideDueReviews(ctx, d.ReviewThen, reviewLimit)
+		if err != nil {
+			return err
+		}
+		d.metrics.reviewsOpen.Set(float64(open))
+		d.metrics.reviewsLapsed.Add(float64(len(decided)))
+		for _, sid := range decided {
+			d.Log.InfoContext(ctx, "nobody decided in time whether a reply is an opt-out", "sid", sid, "decision", d.ReviewThen)
+		}
+		return nil
+	})
 }
 
 // everyTick works at once and at each tick, until ctx ends. Failures are told once.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/cli"
 	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/router/rule"
 	"github.com/beckonhq/beckon/templates"
 )
@@ -317,6 +318,16 @@ func TestTemplateExamplesLoad(t *testing.T) {
 		}
 	}
 	require.NotZero(t, n)
+}
+
+func TestOptOutExamplesLoad(t *testing.T) {
+	t.Parallel()
+	examples := fences(read(t, "compliance.md"), "yaml opt-outs")
+	require.NotEmpty(t, examples)
+	for _, example := range examples {
+		_, err := consent.LoadWords(consent.File{Name: "compliance.md", Data: []byte(example)})
+		require.NoError(t, err)
+	}
 }
 
 // fence is a block between ``` lines.

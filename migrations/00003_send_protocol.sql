@@ -38,7 +38,7 @@ create table mark (
 );
 
 -- What operators did by hand. Only ever added to.
-create table if not exists audit (
+create table audit (
     id       bigint generated always as identity primary key,
     at       timestamptz not null default now(),
     operator text        not null,
@@ -46,10 +46,8 @@ create table if not exists audit (
     subject  text        not null,
     detail   jsonb       not null default '{}'
 );
-create index if not exists audit_subject on audit (subject);
-drop trigger if exists audit_append_only on audit;
+create index audit_subject on audit (subject);
 create trigger audit_append_only before update or delete on audit for each row execute function refuse_change();
-drop trigger if exists audit_no_truncate on audit;
 create trigger audit_no_truncate before truncate on audit execute function refuse_change();
 
 -- A delivery proves more than a failure: it may follow one.
@@ -107,7 +105,7 @@ $$;
 -- +goose StatementEnd
 create trigger attempt_forward_only before update of state on attempt for each row
     when (new.state <> old.state and state_rank(new.state) <= state_rank(old.state) and old.state <> 'absent') execute function refuse_backward();
-drop table if exists audit;
+drop table audit;
 drop table mark, poll;
 alter table delivery_event drop column again, drop column retries, drop column doubles;
 drop index belt_recipient;

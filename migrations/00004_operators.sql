@@ -1,19 +1,6 @@
--- What operators do with the belt: replays and decisions made again, an audit trail, what the gates answered, and the trials of
+-- What operators do with the belt: replays and decisions made again, what the gates answered, and the trials of
 -- notifications in whose hands a process died.
 -- +goose Up
-
--- Who did what, by hand. Only ever added to. Another migration may have made the same table before.
-create table if not exists audit (
-    id       bigint generated always as identity primary key,
-    at       timestamptz not null default now(),
-    operator text        not null,
-    action   text        not null,
-    subject  text        not null,
-    detail   jsonb       not null default '{}'
-);
-create index if not exists audit_subject on audit (subject);
-create or replace trigger audit_append_only before update or delete on audit for each row execute function refuse_change();
-create or replace trigger audit_no_truncate before truncate on audit execute function refuse_change();
 
 -- A message that an operator forced to be sent again carries the id of that replay as its salt; every other one has none. The
 -- key is what keeps a rule from reaching a person twice for one notification.
@@ -65,7 +52,6 @@ create table trial (
 
 -- +goose Down
 drop table trial, gate_answer, replayed;
-drop table if exists audit;
 delete from message where salt <> '';
 alter table message drop constraint message_once;
 alter table message drop column salt;

@@ -64,15 +64,6 @@ create table stream_loss (
 );
 create index stream_loss_open on stream_loss (id) where settled_at is null;
 
--- What operators did by command. Only ever added to.
-create table if not exists audit (
-    id       bigint generated always as identity primary key,
-    at       timestamptz not null default now(),
-    operator text        not null,
-    action   text        not null,
-    subject  text        not null,
-    detail   jsonb       not null default '{}'
-);
 
 -- +goose Down
 drop table stream_loss, stream_mark;

@@ -13,6 +13,7 @@ import (
 	"github.com/beckonhq/beckon/dispatcher"
 	"github.com/beckonhq/beckon/ingest"
 	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/telemetry"
 	"github.com/beckonhq/beckon/internal/twilio"
@@ -115,6 +116,10 @@ func (a *App) newDispatcher() (runner, error) {
 			return nil, fmt.Errorf("sender %s: %w", sender.Name, err)
 		}
 	}
+	words, err := a.cfg.Words()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
 	if a.cfg.HTTP.PublicURL == "" {
 		a.log.Warn("BECKON_PUBLIC_URL is not set: Twilio is not asked to report deliveries")
 	}
@@ -123,6 +128,7 @@ func (a *App) newDispatcher() (runner, error) {
 		Belt: a.stream, Ledger: a.store, Standing: a.keeper.Load(), PublicURL: a.cfg.HTTP.PublicURL,
 		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
 		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
+		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen),
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)

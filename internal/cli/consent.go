@@ -21,7 +21,7 @@ import (
 
 func (r *root) consent() *cobra.Command {
 	return group("consent", "Show and change what people agreed to",
-		r.consentShow(), r.consentSet("opt-out", consent.OptOut), r.consentSet("opt-in", consent.OptIn))
+		r.consentShow(), r.consentClassify(), r.consentSet("opt-out", consent.OptOut), r.consentSet("opt-in", consent.OptIn))
 }
 
 // parseAddress reads a phone number, or a WhatsApp business-scoped id such as US.1A2B (also US.ENT.1A2B).
@@ -42,6 +42,7 @@ type consentView struct {
 	Address string            `json:"address"`
 	State   map[string]string `json:"state"` // channel -> opt_in, opt_out or none
 	History []consentEntry    `json:"history"`
+	Review  bool              `json:"under_review,omitempty"`
 }
 
 type consentEntry struct {
@@ -67,6 +68,7 @@ func viewConsent(ctx context.Context, ledger *store.Store, a address.Address) (c
 			v.State[string(channel)] = "none"
 		}
 	}
+	v.Review = states[a].UnderReview()
 	history, err := ledger.ConsentHistory(ctx, a)
 	if err != nil {
 		return v, err
@@ -133,6 +135,46 @@ func (r *root) writeConsentState(v *consentView) {
 	for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
 		r.printf("  %-9s %s\n", channel, shown[v.State[string(channel)]])
 	}
+	if v.Review {
+		r.printf("  sending is paused: a reply may be an opt-out, see beckon reviews list\n")
+	}
+}
+
+// consentClassify shows what the detection makes of a reply, without a server.
+func (r *root) consentClassify() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "classify <text>",
+		Short:   "Show what a reply with this text would be taken for",
+		Long:    "Show what a reply with this text would be taken for, and by which word or pattern. Nothing is stored.",
+		Example: "  beckon consent classify 'please stop texting me'\n  BECKON_OPT_OUT_FILE=ours.yaml beckon consent classify 'sluta' --json",
+		Args:    exactlyOne("one text, in quotes"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := r.load()
+			if err != nil {
+				return err
+			}
+			words, err := cfg.Words()
+			if err != nil {
+				return err
+			}
+			v := words.Classify(args[0])
+			if asJSON {
+				return r.printJSON(map[string]string{"keyword": string(v.Keyword), "language": v.Language, "rule": v.Rule, "normal": v.Normal})
+			}
+			shown := map[consent.Keyword]string{
+				consent.Stop: "an opt-out", consent.Review: "for review: it may be an opt-out", consent.Start: "an opt-in",
+				consent.Help: "a request for help", consent.None: "an ordinary reply",
+			}
+			r.printf("%s\n", shown[v.Keyword])
+			if v.Rule != "" {
+				r.printf("  by %s (%s)\n", v.Rule, v.Language)
+			}
+			return nil
+		},
+	}
+	jsonFlag(cmd, &asJSON, "as one JSON object")
+	return cmd
 }
 
 // withAddress opens the ledger for a command about one address.

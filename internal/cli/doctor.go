@@ -46,7 +46,7 @@ func (r *root) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the whole installation and say what to do",
-		Long: "Look at the configuration, rules, templates, reactions, data directory, NATS, Postgres, sender, public URL, the running server\n" +
+		Long: "Look at the configuration, rules, templates, reactions, opt-out words, data directory, NATS, Postgres, sender, public URL, the running server\n" +
 			"and Twilio, in this order, and say what to do about each problem. Nothing is changed and nothing is sent.\n\n" +
 			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.",
 		Example: "  beckon doctor\n  beckon doctor --offline --json",
@@ -107,6 +107,7 @@ func (r *root) diagnose(ctx context.Context, offline bool) []finding {
 		{"configuration", d.configuration},
 		{"rules", func(context.Context) []finding { return d.policy(r) }},
 		{"reactions", d.reactions},
+		{"opt-out words", d.words},
 		{"data directory", d.dataDir},
 		{"NATS", d.nats},
 		{"Postgres", d.postgres},
@@ -180,4 +181,15 @@ func (d *doctor) policy(r *root) []finding {
 		return say(warning, text+", with "+plural(n, "warning"), "see beckon rules check")
 	}
 	return say(good, text, "")
+}
+
+// words looks at the vocabulary of opt-outs.
+func (d *doctor) words(context.Context) []finding {
+	if _, err := d.cfg.Words(); err != nil {
+		return say(bad, err.Error(), "correct the file, or unset BECKON_OPT_OUT_FILE")
+	}
+	if d.cfg.Consent.OptOutFile == "" {
+		return say(good, "the shipped ones", "")
+	}
+	return say(good, "the shipped ones and "+d.cfg.Consent.OptOutFile, "")
 }

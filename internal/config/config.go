@@ -35,6 +35,8 @@ type Config struct {
 	DefaultRegion string
 	// Dispatch is about the calls to Twilio.
 	Dispatch Dispatch
+	// Consent is about replies that are opt-outs.
+	Consent Consent
 	// ShutdownTimeout is how long work in flight may take at the end.
 	ShutdownTimeout time.Duration
 	// Log is about the log.
@@ -129,6 +131,16 @@ type Dispatch struct {
 	PollsPerMinute int
 	// InboundCheck is how often replies are looked for whose webhooks were missed.
 	InboundCheck time.Duration
+}
+
+// Consent is about replies that are opt-outs.
+type Consent struct {
+	// OptOutFile is a vocabulary that adds to the shipped one; empty means none.
+	OptOutFile string
+	// ReviewAfter is how long a human has to decide whether a reply is an opt-out.
+	ReviewAfter time.Duration
+	// ReviewThen is the decision when nobody did: opt_out or keep.
+	ReviewThen string
 }
 
 // Log is about the log.

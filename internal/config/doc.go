@@ -49,6 +49,9 @@
 //	dispatch.poll_after            BECKON_POLL_AFTER               1h
 //	dispatch.polls_per_minute      BECKON_POLLS_PER_MINUTE         60
 //	dispatch.inbound_check         BECKON_INBOUND_CHECK            5m
+//	consent.opt_out_file           BECKON_OPT_OUT_FILE
+//	consent.review_after           BECKON_REVIEW_AFTER             24h
+//	consent.review_then            BECKON_REVIEW_THEN              opt_out
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text

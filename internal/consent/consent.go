@@ -26,6 +26,7 @@ const (
 	FromTwilio    Source = "twilio_opt_out" // OptOutType of an inbound message
 	FromErrorCode Source = "twilio_error"   // 21610, 63014
 	FromOperator  Source = "operator"       // the command line or the API
+	FromReview    Source = "review"         // a reply that somebody, or a set time, decided to be an opt-out
 )
 
 // AllChannels is the channel of an entry that counts on every channel.
@@ -44,5 +45,6 @@ type Entry struct {
 	Evidence   string // message SID, error code or operator; what proves it
 	Note       string // the words as presented, or an operator's remark
 	OccurredAt time.Time
+	Seq        uint64 // of the callback in its stream; breaks a tie of OccurredAt. 0 for an entry that came otherwise
 	RecordedAt time.Time
 }

@@ -49,6 +49,7 @@ const (
 	ReasonDelivery         Reason = "delivery"          // a status callback; error_code says why when it failed
 	ReasonBehindUnknown    Reason = "behind_unknown"    // queued: an earlier message to this address has an unknown outcome
 	ReasonSenderStopped    Reason = "sender_stopped"    // queued: Twilio refuses the sender on this channel
+	ReasonUnderReview      Reason = "under_review"      // queued: the person's reply may be an opt-out, and nobody has decided yet
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
 	ReasonValidity         Reason = "validity"          // expired: it could not be sent in its time
 )

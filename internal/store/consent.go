@@ -14,18 +14,20 @@ import (
 	"github.com/beckonhq/beckon/internal/notification"
 )
 
-// queueConsent reads the newest entry per address and channel.
+// queueConsent reads the newest entry per address and channel, and whether a reply is under review.
 func queueConsent(p *pipeline, addresses []string, got func(address string, channel message.Channel, mark consent.Mark)) {
-	p.query(`select distinct on (address, channel) address, channel, action, occurred_at, id from consent
-		where address = any ($1) order by address, channel, occurred_at desc, id desc`,
+	p.query(`(select distinct on (address, channel) address, channel, action, occurred_at, seq, id from consent
+			where address = any ($1) order by address, channel, occurred_at desc, seq desc, id desc)
+		union all
+		select address, $2, '', said_at, seq, id from review where address = any ($1) and decided_at is null`,
 		func(rows pgx.Rows) error {
 			var a, channel string
 			var mark consent.Mark
-			return each(rows, []any{&a, &channel, (*string)(&mark.Action), &mark.At, &mark.Position}, func() error {
+			return each(rows, []any{&a, &channel, (*string)(&mark.Action), &mark.At, &mark.Seq, &mark.Position}, func() error {
 				got(a, message.Channel(channel), mark)
 				return nil
 			})
-		}, addresses)
+		}, addresses, string(consent.ReviewChannel))
 }
 
 // Consent returns what the ledger says of each address; an address without an entry has an empty state.
@@ -73,24 +75,29 @@ func queueEntries(p *pipeline, entries []consent.Entry) {
 	}
 }
 
+// queueEntry also settles the reviews of older replies: the person's, or an operator's, newer word counts.
+
 func queueEntry(p *pipeline, e consent.Entry) {
-	p.exec(`insert into consent (org, address, channel, action, source, evidence, note, occurred_at)
-		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now())) on conflict do nothing`,
+	p.exec(`insert into consent (org, address, channel, action, source, evidence, note, occurred_at, seq)
+		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now()), $9) on conflict do nothing`,
 		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), e.Evidence, clean(e.Note),
-		orNull(e.OccurredAt))
+		orNull(e.OccurredAt), int64(e.Seq))
+	if e.Channel == consent.AllChannels {
+		queueSettle(p, string(e.Address))
+	}
 }
 
 // ConsentHistory returns every entry about an address, oldest first.
 func (s *Store) ConsentHistory(ctx context.Context, a address.Address) ([]consent.Entry, error) {
-	rows, err := s.pool.Query(ctx, `select org, address, channel, action, source, evidence, note, occurred_at, recorded_at
-		from consent where address = $1 order by occurred_at, id`, string(a))
+	rows, err := s.pool.Query(ctx, `select org, address, channel, action, source, evidence, note, occurred_at, seq, recorded_at
+		from consent where address = $1 order by occurred_at, seq, id`, string(a))
 	if err != nil {
 		return nil, fmt.Errorf("read the consent ledger: %w", err)
 	}
 	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.Entry, error) {
 		var e consent.Entry
 		err := row.Scan((*string)(&e.Org), (*string)(&e.Address), (*string)(&e.Channel), (*string)(&e.Action), (*string)(&e.Source),
-			&e.Evidence, &e.Note, &e.OccurredAt, &e.RecordedAt)
+			&e.Evidence, &e.Note, &e.OccurredAt, &e.Seq, &e.RecordedAt)
 		return e, err
 	})
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 // ErrNotFound says that a row that was asked for by its id is not there.
 var ErrNotFound = errors.New("not found")
 
+// ErrDecided says that a review was decided before.
+var ErrDecided = errors.New("it is decided already")
+
 // ErrMigration says that a migration can't be applied to this database: it is not a matter of waiting.
 var ErrMigration = errors.New("the schema can't be migrated")
 

@@ -27,8 +27,9 @@ type Reply struct {
 	Button     string
 	Media      []Media
 	RepliedSID string         // the message that it quotes; may be empty
-	Keyword    string         // stop, start, help, or empty
+	Keyword    string         // stop, review, start, help, or empty
 	Consent    *consent.Entry // what it says about consent; Org is filled in here
+	Review     *NewReview     // it may be an opt-out; Org is filled in here
 	Received   time.Time
 	Seq        uint64 // its sequence in CALLBACKS
 }
@@ -49,7 +50,7 @@ type Linked struct {
 }
 
 // ApplyReply stores a reply with its conversation, links it to the message that it answers and to that message's
-// Salesforce record, and adds what it says about consent to the ledger, in one transaction under the address lock. A
+// Salesforce record, and adds what it says about consent to the ledger or the review queue, in one transaction under the address lock. A
 // repeated call changes nothing.
 func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 	var linked Linked
@@ -133,13 +134,17 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 		return fmt.Errorf("insert a reply: %w", err)
 	}
 	linked.New = true
-	if r.Consent == nil {
-		return nil
-	}
-	entry := *r.Consent
-	entry.Org = linked.Org
 	var p pipeline
-	queueEntry(&p, entry)
+	if r.Consent != nil {
+		entry := *r.Consent
+		entry.Org = linked.Org
+		queueEntry(&p, entry)
+	}
+	if r.Review != nil {
+		review := *r.Review
+		review.Org = linked.Org
+		queueReview(&p, review)
+	}
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("add a reply's consent: %w", err)
 	}

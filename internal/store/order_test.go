@@ -183,7 +183,7 @@ func TestLostCallbacksTakeNothingElseAlong(t *testing.T) {
 				require.Contains(t, seen, fmt.Sprintf("event %s %d", one.status, one.code))
 			}
 		}
-		newest := slices.MaxFunc(append(heard, told{}), func(a, b told) int { return said(a) - said(b) })
+		newest := slices.MaxFunc(append(heard, told{}), func(a, b told) int { return heardAt(a) - heardAt(b) })
 		if !strings.Contains(seen, "twilio_error") {
 			require.Contains(t, seen, fmt.Sprintf("may be written to: %q", newest.says))
 		}
@@ -191,7 +191,7 @@ func TestLostCallbacksTakeNothingElseAlong(t *testing.T) {
 }
 
 // said orders what people say about consent by its time; anything else is before that.
-func said(w told) int {
+func heardAt(w told) int {
 	if w.says == "" {
 		return 0
 	}

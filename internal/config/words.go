@@ -1,0 +1,21 @@
+package config
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/beckonhq/beckon/internal/consent"
+)
+
+// Words reads the vocabulary of opt-outs: the shipped one, and the configured file that adds to it. An error names file and
+// line of every mistake.
+func (c *Config) Words() (*consent.Words, error) {
+	if c.Consent.OptOutFile == "" {
+		return consent.LoadWords()
+	}
+	data, err := os.ReadFile(c.Consent.OptOutFile)
+	if err != nil {
+		return nil, fmt.Errorf("read BECKON_OPT_OUT_FILE: %w", err)
+	}
+	return consent.LoadWords(consent.File{Name: c.Consent.OptOutFile, Data: data})
+}
