@@ -23,19 +23,11 @@ type Server struct {
 	Advised    int64 // bytes that MaxPayload should have at least
 }
 
-// Inspect looks at a server with JetStream and changes nothing. Creds is the path of a credentials file; creds and token
-// may be empty. The error wraps ErrNoJetStream, or tells why there is no connection.
-func Inspect(ctx context.Context, url, creds, token string) (Server, error) {
-	options := []nats.Option{nats.Name("beckon doctor"), nats.Timeout(inspectTimeout), nats.NoReconnect()}
-	if creds != "" {
-		options = append(options, nats.UserCredentials(creds))
-	}
-	if token != "" {
-		options = append(options, nats.Token(token))
-	}
-	conn, err := nats.Connect(url, options...)
+// Inspect looks at a server with JetStream and changes nothing. The error wraps ErrNoJetStream, or is that of Connect.
+func Inspect(ctx context.Context, target Target) (Server, error) {
+	conn, err := Connect(target, nats.Name("beckon doctor"), nats.Timeout(inspectTimeout), nats.NoReconnect())
 	if err != nil {
-		return Server{}, fmt.Errorf("connect to NATS: %w", err)
+		return Server{}, err
 	}
 	defer conn.Close()
 	js, err := jetstream.New(conn)

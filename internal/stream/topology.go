@@ -115,7 +115,6 @@ func streamConfig(name Name, opts Options) jetstream.StreamConfig {
 	case DeadLetters:
 		cfg.Description = "what could not be processed, kept for an operator"
 		cfg.Subjects = []string{subjectDeadLetters + ">"}
-		cfg.AllowDirect = true
 	}
 	return cfg
 }
