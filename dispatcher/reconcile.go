@@ -14,6 +14,9 @@ import (
 const (
 	// clockSkew is how far Twilio's clock may be from ours, and how much its listing may round.
 	clockSkew = time.Minute
+	// clockDoubt is how far a clock may be off before a message that is ours in all but its time is taken for somebody else's.
+	// Until then it is a doubt: no clock alone may prove that a message is absent.
+	clockDoubt = 24 * time.Hour
 	// doubtWait is how long an attempt that can't be told stays unknown before the next look-up.
 	doubtWait = 2 * time.Minute
 	// absencesNeeded is how many listings, apart in time, must not show a message before it counts as absent.
@@ -90,7 +93,8 @@ func (d *Dispatcher) record(ctx context.Context, o store.Outcome) error {
 // find lists the messages to the address and looks for the attempt's among those that went out in its time and are no other
 // attempt's. A text like ours makes it the one, whatever sender it shows: the configuration may have changed since. So does
 // being the only one when the text can't be compared (a WhatsApp template) and the sender is ours. Anything else that may be it
-// is a doubt.
+// is a doubt, also one that only its time tells apart from ours: the database's clock, which gave the attempt its time, may be
+// wrong.
 func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Resource, doubt bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -98,12 +102,12 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 	if err != nil {
 		return nil, false, err
 	}
-	candidates, err := d.candidates(ctx, l, resources)
+	candidates, stray, err := d.candidates(ctx, l, resources)
 	if err != nil {
 		return nil, false, err
 	}
 	if len(candidates) == 0 {
-		return nil, cutOff(l, resources), nil
+		return nil, stray || cutOff(l, resources), nil
 	}
 	text := body(l)
 	for _, c := range candidates {
@@ -137,37 +141,50 @@ func cutOff(l store.Lookup, resources []twilio.Resource) bool {
 	return oldest.IsZero() || !oldest.Before(l.StartedAt.Add(-clockSkew))
 }
 
-func (d *Dispatcher) candidates(ctx context.Context, l store.Lookup, resources []twilio.Resource) ([]*twilio.Resource, error) {
-	var fitting []*twilio.Resource
+// candidates are the messages of the attempt's time that belong to no attempt. stray tells that another one may be ours if it
+// were not for its time.
+func (d *Dispatcher) candidates(ctx context.Context, l store.Lookup, resources []twilio.Resource) (fitting []*twilio.Resource, stray bool, err error) {
+	var near []*twilio.Resource
 	var sids []string
 	for i := range resources {
-		if fits(l, &resources[i]) {
-			fitting, sids = append(fitting, &resources[i]), append(sids, resources[i].SID)
+		if within(l, &resources[i], clockDoubt) {
+			near, sids = append(near, &resources[i]), append(sids, resources[i].SID)
 		}
 	}
-	if len(fitting) == 0 {
-		return nil, nil
+	if len(near) == 0 {
+		return nil, false, nil
 	}
 	known, err := d.Ledger.KnownSIDs(ctx, sids)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var unclaimed []*twilio.Resource
-	for _, resource := range fitting {
-		if !known[resource.SID] {
-			unclaimed = append(unclaimed, resource)
+	for _, resource := range near {
+		switch {
+		case known[resource.SID]:
+		case within(l, resource, clockSkew):
+			fitting = append(fitting, resource)
+		default:
+			stray = stray || d.similar(l, resource)
 		}
 	}
-	return unclaimed, nil
+	return fitting, stray, nil
 }
 
-// fits tells whether a message went out in the attempt's time.
-func fits(l store.Lookup, r *twilio.Resource) bool {
+// within tells whether a message went out in the attempt's time, give or take how far the clocks may be apart.
+func within(l store.Lookup, r *twilio.Resource, apart time.Duration) bool {
 	if strings.HasPrefix(r.Direction, "inbound") {
 		return false
 	}
 	return r.DateCreated.IsZero() ||
-		!r.DateCreated.Before(l.StartedAt.Add(-clockSkew)) && !r.DateCreated.After(l.LeaseUntil.Add(clockSkew))
+		!r.DateCreated.Before(l.StartedAt.Add(-apart)) && !r.DateCreated.After(l.LeaseUntil.Add(apart))
+}
+
+// similar tells whether a message may be the attempt's by its text, or, where that can't be compared, by its sender.
+func (d *Dispatcher) similar(l store.Lookup, r *twilio.Resource) bool {
+	if text := body(l); text != "" {
+		return alike(r.Body, text)
+	}
+	return d.ours(l, r)
 }
 
 // ours tells whether a message shows our sender, or none yet.

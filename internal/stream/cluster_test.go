@@ -61,11 +61,12 @@ func openTogether(t *testing.T, cluster *streamtest.Cluster, n int) []*Client {
 	for i := range n {
 		nc := cluster.Connect(t)
 		opening.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), clusterPatience)
-			defer cancel()
-			for { // a call may end in a change of leaders: then serve tries again too
+			// A question may get lost in a change of leaders: serve asks again, too.
+			for began := time.Now(); time.Since(began) < clusterPatience; {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				clients[i], errs[i] = Open(ctx, nc, Options{Replicas: 3, ConfirmTimeout: 3 * time.Second, AckWait: 5 * time.Second})
-				if errs[i] == nil || errors.Is(errs[i], ErrIncompatible) || ctx.Err() != nil {
+				cancel()
+				if errs[i] == nil || errors.Is(errs[i], ErrIncompatible) {
 					return
 				}
 			}
@@ -204,4 +205,39 @@ func (l *load) requireAllDelivered(t *testing.T, c *Client) {
 		}
 	}
 	t.Logf("%d confirmed, %d refused", len(l.confirmed), l.refused.Load())
+}
+
+// Streams of one replica are raised to three when the other nodes are there. Until then it is a matter of waiting, and nothing
+// that a person has to mend.
+func TestReplicasAreRaisedWhenTheNodesAreThere(t *testing.T) {
+	t.Parallel()
+	cluster := streamtest.StartCluster(t)
+	nc := cluster.Connect(t)
+	raise := func(replicas int) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		c, err := Open(ctx, nc, Options{Replicas: replicas})
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	require.Eventually(t, func() bool { return raise(1) == nil }, clusterPatience, 50*time.Millisecond)
+	holder := cluster.Leader(t, string(Notifications))
+	for _, i := range []int{(holder + 1) % 3, (holder + 2) % 3} {
+		cluster.Kill(t, i)
+	}
+	for range 3 {
+		err := raise(3)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, ErrIncompatible)
+	}
+	for _, i := range []int{(holder + 1) % 3, (holder + 2) % 3} {
+		cluster.Start(t, i)
+	}
+	require.Eventually(t, func() bool {
+		err := raise(3)
+		require.NotErrorIs(t, err, ErrIncompatible)
+		return err == nil
+	}, clusterPatience, 50*time.Millisecond)
 }
