@@ -5,8 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strings"
+	"syscall"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
@@ -43,8 +46,10 @@ func Connect(target Target, options ...nats.Option) (*nats.Conn, error) {
 	switch {
 	case err == nil:
 		return conn, nil
-	case target.refused(err):
+	case trustless(err):
 		return nil, fmt.Errorf("connect to NATS: %w: %w", ErrRefused, err)
+	case target.tls() && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)):
+		return nil, fmt.Errorf("connect to NATS: the server hung up, as it does on a client certificate that it does not take: %w", err)
 	}
 	return nil, fmt.Errorf("connect to NATS: %w", err)
 }
@@ -75,18 +80,15 @@ func (t Target) options() ([]nats.Option, error) {
 	return options, nil
 }
 
-// checkCreds looks whether both parts are there; what they say is the server's to judge. Errors quote nothing of the file.
+// checkCreds looks whether there is a seed; the JWT is the server's to judge. Errors quote nothing of the file.
 func checkCreds(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read the credentials file: %w", err)
 	}
-	if _, err := nkeys.ParseDecoratedJWT(text); err != nil {
-		return fmt.Errorf("the credentials file %s holds no user JWT: make one with nsc generate creds", path)
-	}
 	pair, err := nkeys.ParseDecoratedUserNKey(text)
 	if err != nil {
-		return fmt.Errorf("the credentials file %s holds no user seed: make one with nsc generate creds", path)
+		return fmt.Errorf("the file %s is no credentials file, with a user's JWT and seed: make one with nsc generate creds", path)
 	}
 	pair.Wipe()
 	return nil
@@ -103,9 +105,12 @@ func checkCA(path string) error {
 	return nil
 }
 
-// refused tells whether an answer was no. A TLS alert is the other side's no: it reaches us as an error of the connection
-// (crypto/tls, Conn.handleRecord).
-func (t Target) refused(err error) bool {
+// tls tells whether TLS is demanded.
+func (t Target) tls() bool { return t.CA+t.Cert != "" || strings.Contains(t.URL, "tls://") }
+
+// trustless tells whether an answer was no. A TLS alert is the other side's no (crypto/tls, Conn.readRecordOrCCS); since TLS
+// 1.3 it comes after the handshake, and is lost when we were already writing.
+func trustless(err error) bool {
 	for _, no := range []error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
 		nats.ErrSecureConnRequired, nats.ErrSecureConnWanted,
