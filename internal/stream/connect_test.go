@@ -2,14 +2,8 @@ package stream
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,6 +16,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/stream/streamtest"
 )
 
 // listening runs a nats-server on a port of this machine until the test ends.
@@ -43,68 +39,16 @@ func listening(t *testing.T, opts *server.Options) *server.Server {
 	return srv
 }
 
-// authority is a private certificate authority.
-type authority struct {
-	t    *testing.T
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T, name string) *authority {
-	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.cert, a.key = a.sign("ca", template, template, nil)
-	return a
-}
-
-func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
-
-// sign writes name.pem and name.key.
-func (a *authority) sign(name string, template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(a.t, err)
-	if signer == nil {
-		signer = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	require.NoError(a.t, err)
-	cert, err := x509.ParseCertificate(der)
-	require.NoError(a.t, err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(a.t, err)
-	a.write(name+".pem", "CERTIFICATE", der)
-	a.write(name+".key", "PRIVATE KEY", private)
-	return cert, key
-}
-
-func (a *authority) write(name, kind string, der []byte) {
-	a.t.Helper()
-	require.NoError(a.t, os.WriteFile(a.path(name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-}
-
-// issue makes a certificate for a server on 127.0.0.1 or a client.
-func (a *authority) issue(name string, usage x509.ExtKeyUsage) {
-	a.t.Helper()
-	a.sign(name, &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{usage}, KeyUsage: x509.KeyUsageDigitalSignature,
-	}, a.cert, a.key)
-}
-
 // tlsServer demands a certificate of the authority from its clients.
-func tlsServer(t *testing.T, a *authority) *server.Server {
+func tlsServer(t *testing.T, a *streamtest.Authority) *server.Server {
 	t.Helper()
-	a.issue("server", x509.ExtKeyUsageServerAuth)
-	pair, err := tls.LoadX509KeyPair(a.path("server.pem"), a.path("server.key"))
+	a.Issue(t, "server")
+	pair, err := tls.LoadX509KeyPair(a.Path("server.pem"), a.Path("server.key"))
+	require.NoError(t, err)
+	authority, err := os.ReadFile(a.Path("ca.pem"))
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
+	require.True(t, pool.AppendCertsFromPEM(authority))
 	return listening(t, &server.Options{
 		TLS: true, TLSVerify: true, TLSTimeout: 10,
 		TLSConfig: &tls.Config{
@@ -115,12 +59,12 @@ func tlsServer(t *testing.T, a *authority) *server.Server {
 
 func TestConnectWithCertificates(t *testing.T) {
 	t.Parallel()
-	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
+	ours, others := streamtest.NewAuthority(t), streamtest.NewAuthority(t)
 	srv := tlsServer(t, ours)
-	ours.issue("client", x509.ExtKeyUsageClientAuth)
-	others.issue("client", x509.ExtKeyUsageClientAuth)
+	ours.Issue(t, "client")
+	others.Issue(t, "client")
 	host := srv.Addr().String()
-	good := Target{URL: "tls://" + host, CA: ours.path("ca.pem"), Cert: ours.path("client.pem"), Key: ours.path("client.key")}
+	good := Target{URL: "tls://" + host, CA: ours.Path("ca.pem"), Cert: ours.Path("client.pem"), Key: ours.Path("client.key")}
 
 	for _, scheme := range []string{"tls://", "nats://"} {
 		target := good
@@ -143,14 +87,14 @@ func TestConnectWithCertificates(t *testing.T) {
 		says   string
 	}{
 		"no authority":             {func(t *Target) { t.CA = "" }, ErrRefused, "unknown authority"},
-		"another authority":        {func(t *Target) { t.CA = others.path("ca.pem") }, ErrRefused, "unknown authority"},
+		"another authority":        {func(t *Target) { t.CA = others.Path("ca.pem") }, ErrRefused, "unknown authority"},
 		"another name":             {func(t *Target) { t.URL = strings.Replace(t.URL, "127.0.0.1", "localhost", 1) }, ErrRefused, "localhost"},
 		"no client certificate":    {func(t *Target) { t.Cert, t.Key = "", "" }, nil, "certificate"},
-		"another's certificate":    {func(t *Target) { t.Cert, t.Key = others.path("client.pem"), others.path("client.key") }, nil, "certificate"},
+		"another's certificate":    {func(t *Target) { t.Cert, t.Key = others.Path("client.pem"), others.Path("client.key") }, nil, "certificate"},
 		"authority missing":        {func(t *Target) { t.CA = "/nowhere/ca.pem" }, ErrUnusable, "/nowhere/ca.pem"},
 		"authority is text":        {func(t *Target) { t.CA = text }, ErrUnusable, text},
 		"certificate missing":      {func(t *Target) { t.Cert = "/nowhere/c.pem" }, ErrUnusable, "/nowhere/c.pem"},
-		"key of another":           {func(t *Target) { t.Key = others.path("client.key") }, ErrUnusable, "private key does not match"},
+		"key of another":           {func(t *Target) { t.Key = others.Path("client.key") }, ErrUnusable, "private key does not match"},
 		"credentials file missing": {func(t *Target) { t.Creds = "/nowhere/u.creds" }, ErrUnusable, "/nowhere/u.creds"},
 		"credentials file is text": {func(t *Target) { t.Creds = text }, ErrUnusable, "no credentials file"},
 	} {

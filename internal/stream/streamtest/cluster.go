@@ -96,7 +96,7 @@ func (n *node) run() {
 // call RunNode.
 func StartCluster(tb testing.TB) *Cluster {
 	tb.Helper()
-	ports := freePorts(tb, 2*clusterSize)
+	ports := FreePorts(tb, 2*clusterSize)
 	c := &Cluster{}
 	var routes []string
 	for i := range clusterSize {
@@ -251,8 +251,8 @@ func (n *node) stop() {
 	}
 }
 
-// freePorts are ports of 127.0.0.1 that were free a moment ago.
-func freePorts(tb testing.TB, count int) []int {
+// FreePorts are ports of 127.0.0.1 that were free a moment ago.
+func FreePorts(tb testing.TB, count int) []int {
 	tb.Helper()
 	var ports []int
 	var held []net.Listener
