@@ -64,8 +64,11 @@ func (h *house) escalate(n int) {
 	require.NoError(h.t, salesforce.Encode(&body, salesforce.EnvelopeSpec{Envelope: &notification.Envelope{
 		Org: testOrg, Action: id("04k"), Object: "Case", Notifications: []notification.Notification{{
 			ID: id("04l"), RecordID: id("500"), Fields: []notification.Field{
-				{Name: "Id", Value: string(id("500"))}, {Name: "IsEscalated", Value: "true"}, {Name: "CaseNumber", Value: "7"},
-				{Name: "Contact_Mobile__c", Value: "+1212220000" + string(rune('0'+n))}, {Name: "Contact_First_Name__c", Value: "Ada"},
+				{Name: "Id", Value: string(id("500"))},
+				{Name: "IsEscalated", Value: "true"},
+				{Name: "CaseNumber", Value: "7"},
+				{Name: "Contact_Mobile__c", Value: "+1212220000" + string(rune('0'+n))},
+				{Name: "Contact_First_Name__c", Value: "Ada"},
 			},
 		}},
 	}}))

@@ -146,7 +146,7 @@ func dsnOf(host string) string {
 
 func (i *Instance) run(tb testing.TB, ctx context.Context, name string, args ...string) { //nolint:revive // tb first, as everywhere here
 	tb.Helper()
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // programs of Postgres, and our own arguments
 	cmd.Dir = i.dir
 	i.account.Use(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {

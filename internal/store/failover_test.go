@@ -2,8 +2,8 @@ package store_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,7 +121,7 @@ func TestFailover(t *testing.T) {
 			for ctx.Err() == nil {
 				n := int(next.Add(1))
 				for ctx.Err() == nil {
-					result, err := s.Decide(ctx, []store.Envelope{envelope(uint64(n), note(n, n, "F", fmt.Sprint(n)))}, makes(func(p store.Pending) []store.NewMessage {
+					result, err := s.Decide(ctx, []store.Envelope{envelope(uint64(n), note(n, n, "F", strconv.Itoa(n)))}, makes(func(p store.Pending) []store.NewMessage {
 						return []store.NewMessage{draft(p, person)}
 					}))
 					if err == nil {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func TestLostTransactionIsRunAgain(t *testing.T) {
 				l := open(t)
 				l.exec(`create sequence tries`) // not part of a transaction
 				l.exec(`create function lose() returns trigger language plpgsql as $$ begin
-					if nextval('tries') <= ` + fmt.Sprint(losses) + ` then raise exception using errcode = '` + code + `', message = 'lost'; end if;
+					if nextval('tries') <= ` + strconv.Itoa(losses) + ` then raise exception using errcode = '` + code + `', message = 'lost'; end if;
 					return new; end $$`)
 				l.exec(`create trigger lose before insert on message for each row execute function lose()`)
 				one := func() error {
