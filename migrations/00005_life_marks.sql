@@ -64,7 +64,6 @@ create table stream_loss (
 );
 create index stream_loss_open on stream_loss (id) where settled_at is null;
 
-
 -- +goose Down
 drop table stream_loss, stream_mark;
 alter table attempt drop column gap_id;

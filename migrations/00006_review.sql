@@ -30,7 +30,6 @@ alter table consent add column seq bigint not null default 0;
 drop index consent_address;
 create index consent_address on consent (address, occurred_at desc, seq desc, id desc);
 
-
 -- +goose Down
 drop index consent_address;
 alter table consent drop column seq;

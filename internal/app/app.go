@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,9 +33,6 @@ const (
 	publicListener  = "public listener"
 	privateListener = "private listener"
 )
-
-// pingInterval is how often a silent connection to NATS is tried; a dead peer is noticed after two.
-const pingInterval = 10 * time.Second
 
 // lastWait is how long Stop waits, after everything was told to end, for what still runs.
 const lastWait = 2 * time.Second
@@ -226,34 +222,6 @@ func (a *App) startNATS(ctx, _ context.Context) error {
 	return nil
 }
 
-func (a *App) connectNATS(ctx context.Context) error {
-	options := a.natsOptions()
-	if a.cfg.NATS.Creds != "" {
-		options = append(options, nats.UserCredentials(a.cfg.NATS.Creds))
-	}
-	return a.insist(ctx, "NATS", func(context.Context) (err error) {
-		if a.conn, err = nats.Connect(a.cfg.NATS.URL.Reveal(), options...); err != nil {
-			return fmt.Errorf("connect to NATS: %w", err)
-		}
-		a.closers.add("NATS connection", func(context.Context) error { a.conn.Close(); return nil })
-		return nil
-	})
-}
-
-func (a *App) natsOptions() []nats.Option {
-	return []nats.Option{
-		nats.Name("beckon " + strings.Join(a.opts.Roles, ",")), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
-		nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				a.log.Warn("the connection to NATS is lost", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { a.log.Info("the connection to NATS is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { a.log.Warn("NATS reports an error", "error", err) }),
-	}
-}
-
 func (a *App) openStreams(ctx, _ context.Context) error {
 	err := a.insist(ctx, "JetStream", func(ctx context.Context) (err error) {
 		a.stream, err = stream.Open(ctx, a.conn, stream.Options{
@@ -285,9 +253,14 @@ func (a *App) streamSizes() map[stream.Name]int64 {
 	return map[stream.Name]int64{stream.Notifications: 32 * gib, stream.Callbacks: 12 * gib, stream.Messages: 6 * gib, stream.DeadLetters: 8 * gib}
 }
 
-// permanent tells whether waiting is of no use: what is there is not ours, or can't become what we need.
+// permanent tells whether waiting is of no use: what is there is not ours, can't become what we need, or does not trust us.
 func permanent(err error) bool {
-	return errors.Is(err, stream.ErrIncompatible) || errors.Is(err, store.ErrMigration)
+	for _, cause := range []error{ErrSetup, stream.ErrRefused, stream.ErrIncompatible, store.ErrMigration} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
 }
 
 // insist tries until do succeeds, fails for good, or ctx ends: what is away at the start may come.

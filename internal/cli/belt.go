@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/beckonhq/beckon/internal/app"
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/embedded"
 	"github.com/beckonhq/beckon/internal/store"
@@ -20,19 +21,19 @@ import (
 
 // withBelt connects to the configured NATS server, or to that of a running `beckon serve`, for one command.
 func (r *root) withBelt(ctx context.Context, cfg *config.Config, do func(*stream.Client) error) error {
-	url, creds, token := cfg.NATS.URL.Reveal(), cfg.NATS.Creds, ""
-	if url == "" {
+	target := app.NATSTarget(cfg)
+	if target.URL == "" {
 		addresses, err := embedded.ReadAddresses(cfg.DataDir)
 		if err != nil {
 			return err
 		}
-		if url, token = addresses.NATSURL, addresses.NATSToken; url == "" {
+		if target = (stream.Target{URL: addresses.NATSURL, Token: addresses.NATSToken}); target.URL == "" {
 			return fmt.Errorf("the beckon serve that runs on %s has no NATS server of its own: set BECKON_NATS_URL", cfg.DataDir)
 		}
 	}
 	asking, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	belt, err := stream.Attach(asking, url, creds, token)
+	belt, err := stream.Attach(asking, target)
 	if err != nil {
 		return err
 	}

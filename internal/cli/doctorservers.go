@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/app"
 	"github.com/beckonhq/beckon/internal/embedded"
 	"github.com/beckonhq/beckon/internal/embedded/postgres"
 	"github.com/beckonhq/beckon/internal/store"
@@ -51,21 +52,23 @@ func (d *doctor) dataDir(context.Context) []finding {
 }
 
 func (d *doctor) nats(ctx context.Context) []finding {
-	target, creds, token := d.cfg.NATS.URL.Reveal(), d.cfg.NATS.Creds, ""
-	external := target != ""
+	target := app.NATSTarget(d.cfg)
+	external := target.URL != ""
 	switch {
 	case external:
 	case d.running.NATSURL == "":
 		return say(skipped, "embedded: beckon serve starts it, synced to disk before it confirms", "")
 	default:
-		target, token = d.running.NATSURL, d.running.NATSToken
+		target = stream.Target{URL: d.running.NATSURL, Token: d.running.NATSToken}
 	}
-	server, err := stream.Inspect(ctx, target, creds, token)
+	server, err := stream.Inspect(ctx, target)
 	switch {
+	case errors.Is(err, stream.ErrUnusable), errors.Is(err, stream.ErrRefused):
+		return say(bad, err.Error(), "correct BECKON_NATS_URL, _CREDS, _CA, _CERT, _KEY, or what the server trusts")
 	case errors.Is(err, stream.ErrNoJetStream):
 		return say(bad, err.Error(), "switch jetstream on in the server's configuration and for the account")
 	case err != nil:
-		return say(bad, "no connection: "+err.Error(), "start it, or correct BECKON_NATS_URL (and BECKON_NATS_CREDS)")
+		return say(bad, "no connection: "+err.Error(), "start it, or correct BECKON_NATS_URL")
 	}
 	findings := say(good, fmt.Sprintf("version %s with JetStream, max_payload %d bytes", server.Version, server.MaxPayload), "")
 	if server.MaxPayload < server.Advised {

@@ -66,6 +66,10 @@ type NATS struct {
 	URL Secret
 	// Creds is the path of a credentials file.
 	Creds string
+	// CA is the path of the certificates of the authorities that servers are checked by; empty means those of the machine.
+	CA string
+	// Cert and Key are the paths of the certificate that we show, and of its private key.
+	Cert, Key string
 	// Replicas is how many servers keep each stream.
 	Replicas int
 	// Sync is SyncAlways when the operator declares that the server syncs each write, else SyncUnknown.

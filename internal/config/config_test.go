@@ -258,3 +258,32 @@ func FuzzLoad(f *testing.F) {
 		require.NotEmpty(t, bad.Problems)
 	})
 }
+
+func TestDatabaseURLOfSeveralServers(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"postgres://beckon:hush@a,b/beckon", "postgresql://beckon:hush@a:5432,b:5433,c:5434/beckon?target_session_attrs=read-write",
+		"postgres:///beckon?host=a,b&port=5432,5433", "host=a,b user=beckon password=hush dbname=beckon target_session_attrs=read-write",
+	} {
+		c, err := config.Load("", []string{"BECKON_DATABASE_URL=" + url})
+		require.NoError(t, err, url)
+		require.Equal(t, url, c.Database.URL.Reveal())
+	}
+	for _, url := range []string{"mysql://a/b", "beckon", "a,b", "=x", "http://host=a"} {
+		_, err := config.Load("", []string{"BECKON_DATABASE_URL=" + url})
+		require.ErrorContains(t, err, "BECKON_DATABASE_URL", url)
+	}
+}
+
+func TestNATSCertificates(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load("", []string{
+		"BECKON_NATS_URL=tls://a:4222,tls://b:4222", "BECKON_NATS_CA=ca.pem", "BECKON_NATS_CERT=c.pem", "BECKON_NATS_KEY=c.key",
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"ca.pem", "c.pem", "c.key"}, []string{c.NATS.CA, c.NATS.Cert, c.NATS.Key})
+	_, err = config.Load("", []string{"BECKON_NATS_URL=tls://a:4222", "BECKON_NATS_CERT=c.pem"})
+	require.ErrorContains(t, err, "belong together")
+	_, err = config.Load("", []string{"BECKON_NATS_CA=ca.pem"})
+	require.ErrorContains(t, err, "need BECKON_NATS_URL")
+}

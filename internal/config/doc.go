@@ -22,6 +22,9 @@
 //	data_dir                       BECKON_DATA_DIR                 ./data
 //	nats.url                       BECKON_NATS_URL                 empty: embedded
 //	nats.creds                     BECKON_NATS_CREDS
+//	nats.ca                        BECKON_NATS_CA
+//	nats.cert                      BECKON_NATS_CERT
+//	nats.key                       BECKON_NATS_KEY
 //	nats.replicas                  BECKON_NATS_REPLICAS            1
 //	nats.sync                      BECKON_NATS_SYNC                unknown
 //	database.url                   BECKON_DATABASE_URL             empty: private

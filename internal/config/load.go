@@ -139,9 +139,12 @@ func (l *loader) relations() {
 	if c.NATS.Replicas%2 == 0 {
 		l.problem(Problem{}, "BECKON_NATS_REPLICAS is %d: want 1, 3 or 5", c.NATS.Replicas)
 	}
-	if c.NATS.URL == "" && (c.NATS.Replicas > 1 || c.NATS.Creds != "") {
-		l.problem(Problem{}, "BECKON_NATS_REPLICAS above 1 and BECKON_NATS_CREDS need BECKON_NATS_URL: "+
-			"the embedded NATS is a single server")
+	if c.NATS.URL == "" && (c.NATS.Replicas > 1 || c.NATS.Creds+c.NATS.CA+c.NATS.Cert != "") {
+		l.problem(Problem{}, "BECKON_NATS_REPLICAS above 1, BECKON_NATS_CREDS, _CA, _CERT and _KEY need BECKON_NATS_URL: "+
+			"the embedded NATS is a single server in the process")
+	}
+	if (c.NATS.Cert == "") != (c.NATS.Key == "") {
+		l.problem(Problem{}, "BECKON_NATS_CERT and BECKON_NATS_KEY belong together: set both or none")
 	}
 	if c.HTTP.Addr == c.HTTP.AdminAddr && !strings.HasSuffix(c.HTTP.Addr, ":0") {
 		l.problem(Problem{}, "BECKON_HTTP_ADDR and BECKON_ADMIN_ADDR are the same: the private listener needs its own")

@@ -111,11 +111,12 @@ func natsURL(p *Secret) value {
 	}, p.String))
 }
 
-// databaseURL takes a URL without a host too: the host may be a parameter, the directory of a socket.
+// databaseURL takes the two forms of libpq: a URL, whose host may be a parameter too, and keywords such as host=a,b.
 func databaseURL(p *Secret) value {
+	keywords := regexp.MustCompile(`^\s*[a-z_]+\s*=`)
 	return hidden(scalar(func(s string) error {
 		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" {
+		if !keywords.MatchString(s) && (err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "") {
 			return errors.New("want postgres://user:password@host:5432/database (special characters escaped with %)")
 		}
 		*p = Secret(s)

@@ -103,6 +103,7 @@ type readiness struct {
 		Status string `json:"status"`
 	} `json:"roles"`
 	Status string `json:"status"`
+	Reason string `json:"reason"` // of one role
 }
 
 func (s *serving) readyz(query string) (readiness, error) {

@@ -16,12 +16,17 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/stream/streamtest"
 )
 
 const serveNATS = "serve-nats" // first argument that makes the test binary a nats-server
 
 // TestMain runs the tests, or, in a process that a test started, a nats-server.
 func TestMain(m *testing.M) {
+	if streamtest.RunNode() {
+		return
+	}
 	if len(os.Args) == 4 && os.Args[1] == serveNATS {
 		runNATS(os.Args[2], os.Args[3])
 		return

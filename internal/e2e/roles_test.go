@@ -6,14 +6,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/embedded/postgres"
-	"github.com/beckonhq/beckon/internal/salesforcesim"
 )
 
 // servers are the NATS and Postgres that docker-compose.yml has.
@@ -139,45 +136,4 @@ func (h *house) degraded(t *testing.T) {
 	requireReadyz(t, s, "?role=ingest", http.StatusOK)
 	requireReadyz(t, s, "?role=router", http.StatusServiceUnavailable)
 	s.terminate(t)
-}
-
-// salesforce saves the won deals of the people first to last, a few at a time, and lets Salesforce deliver them, with its
-// retries. The function that it returns waits until all are acknowledged.
-func (h *house) salesforce(t *testing.T, first, last int) func() {
-	t.Helper()
-	sf, err := salesforcesim.New(salesforcesim.Config{
-		OrgID: org, Endpoint: "http://" + h.public + door, Definitions: []salesforcesim.Definition{{Object: object}}, BatchSize: 5,
-		Gap: func(int) time.Duration { return 200 * time.Millisecond }, RepeatAfterAck: 0.1, Regroup: true,
-	})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	var work sync.WaitGroup
-	work.Go(func() { _ = sf.Run(ctx) })
-	work.Go(func() {
-		pace := time.NewTicker(20 * time.Millisecond)
-		defer pace.Stop()
-		for i := first; i <= last; i++ {
-			_, err := sf.Save(object, salesforcesim.Record{
-				"StageName": "Closed Won", "Contact_Mobile__c": person(i), "Contact_First_Name__c": "Ada", "ContactId": string(id("003", i)),
-			})
-			if err != nil {
-				t.Error(err)
-			}
-			select {
-			case <-pace.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		work.Wait()
-	})
-	return func() {
-		require.Eventually(t, func() bool { return sf.Stats().Acked >= last-first+1 }, patience, tick,
-			"all deals must be acknowledged")
-		cancel()
-		work.Wait()
-	}
 }

@@ -12,5 +12,8 @@
 // binary ends in any way (also by a panic, the timeout of go test, or kill -9), the pipe closes, and the shell ends the
 // server and removes its directory. There is nothing to call at the end of a test run and no goroutine that goleak sees.
 //
+// NewPair starts a primary and a standby of its own for one test, which can kill the one and promote the other. Those sync to
+// disk.
+//
 // A machine without Postgres fails the test and says what to install; it never skips.
 package pgtest

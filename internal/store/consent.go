@@ -30,7 +30,8 @@ func queueConsent(p *pipeline, addresses []string, got func(address string, chan
 		}, addresses, string(consent.ReviewChannel))
 }
 
-// Consent returns what the ledger says of each address; an address without an entry has an empty state.
+// Consent returns what the ledger says of each address; an address without an entry has an empty state. A server that takes no
+// writes is not believed: a standby may lag, and not know of an opt-out yet.
 func (s *Store) Consent(ctx context.Context, addresses []address.Address) (map[address.Address]consent.State, error) {
 	states := make(map[address.Address]consent.State, len(addresses))
 	plain := make([]string, len(addresses))
@@ -41,10 +42,18 @@ func (s *Store) Consent(ctx context.Context, addresses []address.Address) (map[a
 	queueConsent(&p, plain, func(a string, channel message.Channel, mark consent.Mark) {
 		states[address.Address(a)][channel] = mark
 	})
+	var readOnly bool
+	p.query("select "+isReadOnly, func(rows pgx.Rows) error {
+		return each(rows, []any{&readOnly}, func() error { return nil })
+	})
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := s.pool.SendBatch(ctx, &p.batch).Close(); err != nil {
 		return nil, fmt.Errorf("read consent: %w", err)
+	}
+	if readOnly {
+		s.pool.Reset()
+		return nil, fmt.Errorf("read consent: %w", errReadOnly)
 	}
 	return states, nil
 }

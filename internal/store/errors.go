@@ -21,12 +21,19 @@ var ErrMigration = errors.New("the schema can't be migrated")
 // ErrSIDTaken says that an outcome was not stored because its SID belongs to another attempt.
 var ErrSIDTaken = errors.New("the SID belongs to another attempt")
 
+// errReadOnly says that what was asked for is no use from a server that takes no writes.
+var errReadOnly = errors.New("the Postgres server takes no writes: it is a read-only standby, or set to read-only")
+
+// errSilent is the cause of a call that took longer than callTimeout.
+var errSilent = errors.New("the Postgres server does not answer")
+
 // SQLSTATE codes and classes that this package tells apart.
 //
 // Source: PostgreSQL documentation, appendix A "PostgreSQL Error Codes".
 const (
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
+	codeReadOnly      = "25006" // a write on a standby, or in a read-only transaction
 
 	classCardinality = "21"
 	classData        = "22" // a value that its type or column can't hold
@@ -55,7 +62,7 @@ func Temporary(err error) bool {
 		return true
 	}
 	var connect *pgconn.ConnectError
-	return errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+	return errors.As(err, &connect) || errors.Is(err, errReadOnly) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, puddle.ErrClosedPool) || pgconn.SafeToRetry(err) || isNetwork(err)
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -44,11 +45,13 @@ const migrationPatience = 300
 // Store is the ledger. It is safe for concurrent use.
 type Store struct {
 	pool     *pgxpool.Pool
-	expected atomic.Pointer[Mark] // see Expect
+	current  atomic.Pointer[pgxpool.Pool] // the same, for hooks of connections that open while the pool is being made
+	expected atomic.Pointer[Mark]         // see Expect
 }
 
 // Open connects to Postgres. The url is a connection URL or keyword string, see
-// https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING. It does not wait for the server: see Ready.
+// https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING. Of several hosts it takes the one that takes
+// writes, unless target_session_attrs says otherwise. It does not wait for the server: see Ready.
 func Open(ctx context.Context, url string) (*Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -63,6 +66,12 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	config.PingTimeout = connectTimeout
+	if severalServers(config.ConnConfig) && !strings.Contains(url, "target_session_attrs") {
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	s := &Store{}
+	config.ConnConfig.OnPgError = s.leaveReadOnly(config.ConnConfig.OnPgError)
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, prepare)
 		return err
@@ -71,7 +80,30 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
 	}
-	return &Store{pool: pool}, nil
+	s.pool = pool
+	s.current.Store(pool)
+	return s, nil
+}
+
+// severalServers tells whether the URL names more than one server; pgx also has fallbacks to the same one without TLS.
+func severalServers(config *pgx.ConnConfig) bool {
+	return slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool {
+		return f.Host != config.Host || f.Port != config.Port
+	})
+}
+
+// leaveReadOnly drops every connection when a server says that it takes no writes: it has become a standby, and the pool would
+// keep to it for an hour. The next connections find the new primary. (pgx closes one after a fatal error by itself.)
+func (s *Store) leaveReadOnly(next pgconn.PgErrorHandler) pgconn.PgErrorHandler {
+	return func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		if err.Code != codeReadOnly {
+			return next(conn, err)
+		}
+		if pool := s.current.Load(); pool != nil {
+			pool.Reset()
+		}
+		return false
+	}
 }
 
 // Close closes every connection, waiting for those in use.
@@ -80,15 +112,20 @@ func (s *Store) Close() { s.pool.Close() }
 // Ready tells whether Postgres answers and accepts writes.
 func (s *Store) Ready(ctx context.Context) error {
 	var readOnly bool
-	err := s.pool.QueryRow(ctx, "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean").Scan(&readOnly)
-	if err != nil {
+	if err := s.pool.QueryRow(ctx, "select "+isReadOnly).Scan(&readOnly); errors.Is(err, pgconn.ErrReadOnlyConnection) {
+		return fmt.Errorf("no Postgres server takes writes: %w", err)
+	} else if err != nil {
 		return fmt.Errorf("ask Postgres: %w", err)
 	}
 	if readOnly {
-		return errors.New("the Postgres server takes no writes: it is a read-only standby, or set to read-only")
+		s.pool.Reset() // as after a write that was refused
+		return errReadOnly
 	}
 	return nil
 }
+
+// isReadOnly is an expression: whether the server is a standby or takes no writes for another reason.
+const isReadOnly = `(pg_is_in_recovery() or current_setting('transaction_read_only')::boolean)`
 
 // Migrate applies the migrations that are missing, under a lock that keeps other processes out, and returns their names.
 func (s *Store) Migrate(ctx context.Context, log *slog.Logger) ([]string, error) {
@@ -136,7 +173,7 @@ const prepare = `set enable_seqscan = off; set enable_hashjoin = off; set enable
 // inTx runs do in a transaction, again when it lost against another one. It asks for the isolation level that the locks are
 // made for, whatever the server's default.
 func (s *Store) inTx(ctx context.Context, what string, do func(pgx.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errSilent)
 	defer cancel()
 	var err error
 	for range transactionTries {
@@ -147,6 +184,9 @@ func (s *Store) inTx(ctx context.Context, what string, do func(pgx.Tx) error) er
 		if !retryable(err) {
 			break
 		}
+	}
+	if context.Cause(ctx) == errSilent { //nolint:errorlint // it is this very value
+		s.pool.Reset() // the other connections lead to the same silent server
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

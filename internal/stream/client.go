@@ -116,7 +116,7 @@ func (c *Client) Close() {
 // MaxPayload is the largest message in bytes that the connected server takes.
 func (c *Client) MaxPayload() int64 { return c.nc.MaxPayload() }
 
-// Ready is nil when every stream answers. It is cheap enough for a readiness probe; bound it by the context.
+// Ready is nil when every stream answers and has a leader. It is cheap enough for a readiness probe; bound it by the context.
 func (c *Client) Ready(ctx context.Context) error {
 	if !c.nc.IsConnected() {
 		return fmt.Errorf("%w: not connected to NATS", ErrUnavailable)
@@ -124,8 +124,13 @@ func (c *Client) Ready(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, name := range Names() {
 		group.Go(func() error {
-			if _, err := c.js.Stream(ctx, string(name)); err != nil {
+			stream, err := c.js.Stream(ctx, string(name))
+			if err != nil {
 				return fmt.Errorf("%w: stream %s: %w", ErrUnavailable, name, err)
+			}
+			// A node that was left alone answers for a stream of the cluster, too, but stores nothing.
+			if cluster := stream.CachedInfo().Cluster; cluster != nil && cluster.Leader == "" {
+				return fmt.Errorf("%w: stream %s has no leader: most of the nodes that keep it are away", ErrUnavailable, name)
 			}
 			return nil
 		})

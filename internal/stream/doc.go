@@ -16,8 +16,8 @@
 //	MARKS          marks.ledger                   how far the ledger is                no
 //
 // NOTIFICATIONS and CALLBACKS refuse a repeated Nats-Msg-Id for ten minutes. That is a first sieve only: the truth about
-// duplicates is the key table in Postgres. CALLBACKS does not allow direct gets, so that LastInbound is answered by the
-// stream's leader and never by a follower that lags.
+// duplicates is the key table in Postgres. Only NOTIFICATIONS allows direct gets, which Trim bears: LastInbound, and what an
+// operator reads of the dead letters, is answered by the stream's leader and never by a follower that lags.
 //
 // # Headers
 //

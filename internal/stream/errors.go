@@ -34,6 +34,7 @@ var (
 // Error codes of nats-server that the nats.go client has no names for (nats-server, server/errors.json).
 const (
 	codeAccountResourcesExceeded jetstream.ErrorCode = 10002
+	codeNoPeers                  jetstream.ErrorCode = 10005
 	codeInsufficientResources    jetstream.ErrorCode = 10023
 	codeStreamStoreFailed        jetstream.ErrorCode = 10077
 )

@@ -24,10 +24,9 @@ type Server struct {
 	Replicas   int   // the fewest of one of our streams; 0 when there are no streams yet
 }
 
-// Inspect looks at a server with JetStream and changes nothing. Creds is the path of a credentials file; creds and token
-// may be empty. The error wraps ErrNoJetStream, or tells why there is no connection.
-func Inspect(ctx context.Context, url, creds, token string) (Server, error) {
-	conn, err := dial(url, creds, token, nats.Name("beckon doctor"), nats.NoReconnect())
+// Inspect looks at a server with JetStream and changes nothing. The error wraps ErrNoJetStream, or is that of Connect.
+func Inspect(ctx context.Context, target Target) (Server, error) {
+	conn, err := Connect(target, nats.Name("beckon doctor"), nats.Timeout(inspectTimeout), nats.NoReconnect())
 	if err != nil {
 		return Server{}, err
 	}

@@ -17,6 +17,9 @@ import (
 const testOrg = "00D000000000001"
 
 func TestMain(m *testing.M) {
+	if streamtest.RunNode() {
+		return
+	}
 	// nats-server leaves these behind when it stops while a batch is open.
 	const server = "github.com/nats-io/nats-server/v2/server"
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(server+".(*msgBlock).flushLoop"),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -152,7 +153,6 @@ func streamConfig(name Name, opts Options) jetstream.StreamConfig {
 	case DeadLetters:
 		cfg.Description = "what could not be processed, kept for an operator"
 		cfg.Subjects = []string{subjectDeadLetters + ">"}
-		cfg.AllowDirect = true
 	}
 	return cfg
 }
@@ -207,10 +207,26 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, name Name, opts O
 	if reflect.DeepEqual(have, merged) {
 		return nil
 	}
-	if _, err := js.UpdateStream(ctx, merged); err != nil {
+	if _, err := js.UpdateStream(ctx, merged); forGood(err) {
 		return fmt.Errorf("%w: stream %s cannot be updated; change it by hand or rename it: %w", ErrIncompatible, name, err)
+	} else if err != nil {
+		return fmt.Errorf("update stream %s: %w", name, err)
 	}
 	return nil
+}
+
+// forGood tells whether the server refused a configuration itself. Everything else may pass: no answer, no leader, too few
+// nodes for the replicas (which the server calls a bad request, too).
+func forGood(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) || api.Code >= http.StatusInternalServerError {
+		return false
+	}
+	switch api.ErrorCode { //nolint:exhaustive // the two that are about the moment, not about the configuration
+	case jetstream.JSErrCodeStreamNotFound, codeNoPeers:
+		return false
+	}
+	return true
 }
 
 func compatible(have jetstream.StreamConfig) error {
@@ -252,12 +268,10 @@ func merge(have, want jetstream.StreamConfig, opts Options) jetstream.StreamConf
 
 func ensureConsumer(ctx context.Context, js jetstream.JetStream, name ConsumerName, opts Options) error {
 	stream, cfg := consumerConfig(name, opts)
-	if _, err := js.CreateOrUpdateConsumer(ctx, string(stream), cfg); err != nil {
-		var api *jetstream.APIError
-		if errors.As(err, &api) && api.Code < 500 && api.ErrorCode != jetstream.JSErrCodeStreamNotFound {
-			return fmt.Errorf("%w: consumer %s of stream %s cannot be updated; delete it, then start again: %w",
-				ErrIncompatible, name, stream, err)
-		}
+	if _, err := js.CreateOrUpdateConsumer(ctx, string(stream), cfg); forGood(err) {
+		return fmt.Errorf("%w: consumer %s of stream %s cannot be updated; delete it, then start again: %w",
+			ErrIncompatible, name, stream, err)
+	} else if err != nil {
 		return fmt.Errorf("create consumer %s of stream %s: %w", name, stream, err)
 	}
 	return nil

@@ -71,8 +71,10 @@ func (c *Client) finished(ctx context.Context, name Name, stream jetstream.Strea
 	lister := stream.ListConsumers(ctx)
 	for info := range lister.Info() {
 		delete(missing, ConsumerName(info.Name))
-		if info.NumPending == 0 && info.NumAckPending == 0 {
-			continue // it has seen everything up to last that it filters for
+		if info.Config.FilterSubject != "" && info.NumPending == 0 && info.NumAckPending == 0 {
+			// It has seen everything up to last that it filters for. Only then: in a cluster the number comes from the
+			// consumer's leader, whose copy of the stream may lag.
+			continue
 		}
 		floor = min(floor, info.AckFloor.Stream)
 	}

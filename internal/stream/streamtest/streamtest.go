@@ -1,5 +1,3 @@
-// Package streamtest starts a real nats-server in the test's process: file storage in a temporary folder, every write
-// synced before it is confirmed, no network. It is for tests only.
 package streamtest
 
 import (
