@@ -7,6 +7,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/beckonhq/beckon/internal/cli.version=$(VERSION)
 FUZZTIME ?= 10s
+TORTURE_FOR ?= 2m
 RACE ?= $(shell tools/race.sh)
 
 .PHONY: help
@@ -44,6 +45,10 @@ fuzz: setup ## Run every fuzz target for FUZZTIME each (default 10s)
 .PHONY: bench
 bench: setup build ## Measure speed against limits and peers in one run; prints a table for docs/benchmarks.md
 	@tools/bench.sh
+
+.PHONY: torture
+torture: setup build ## Kill, freeze and cut off every part under load for TORTURE_FOR (default 2m) and count
+	@bin/beckon torture --for $(TORTURE_FOR)
 
 .PHONY: cover
 cover: setup ## Show the coverage of each package

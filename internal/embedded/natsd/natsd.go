@@ -31,6 +31,8 @@ type Config struct {
 	MaxStore int64
 	// Log gets the server's log lines; nil drops them.
 	Log *slog.Logger
+	// Cluster makes it one of several servers; nil for a server of its own.
+	Cluster *Cluster
 }
 
 // Server is a running NATS server.
@@ -49,7 +51,7 @@ func Start(cfg Config) (*Server, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	token := rand.Text()
-	srv, err := server.NewServer(&server.Options{
+	opts := &server.Options{
 		ServerName:             "beckon",
 		Host:                   "127.0.0.1",
 		Port:                   server.RANDOM_PORT,
@@ -63,7 +65,14 @@ func Start(cfg Config) (*Server, error) {
 		NoSigs:                 true,
 		DisableShortFirstPing:  true,
 		DisableJetStreamBanner: true,
-	})
+	}
+	if cfg.Cluster != nil {
+		token = cfg.Cluster.Token
+	}
+	if err := cfg.Cluster.apply(opts); err != nil {
+		return nil, err
+	}
+	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
