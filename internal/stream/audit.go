@@ -16,8 +16,8 @@ type Auditor struct {
 	js jetstream.JetStream
 }
 
-// StreamState is what a stream holds.
-type StreamState struct {
+// Holding is what a stream holds.
+type Holding struct {
 	Name        Name
 	Messages    uint64
 	First, Last uint64
@@ -51,15 +51,15 @@ func OpenAuditor(url string) (*Auditor, error) {
 func (a *Auditor) Close() { a.nc.Close() }
 
 // State returns what every stream holds and how far every consumer has come.
-func (a *Auditor) State(ctx context.Context) ([]StreamState, []ConsumerState, error) {
-	var streams []StreamState
+func (a *Auditor) State(ctx context.Context) ([]Holding, []ConsumerState, error) {
+	var streams []Holding
 	for _, name := range Names() {
 		found, err := a.js.Stream(ctx, string(name))
 		if err != nil {
 			return nil, nil, fmt.Errorf("look up stream %s: %w", name, err)
 		}
 		state := found.CachedInfo().State
-		streams = append(streams, StreamState{Name: name, Messages: state.Msgs, First: state.FirstSeq, Last: state.LastSeq})
+		streams = append(streams, Holding{Name: name, Messages: state.Msgs, First: state.FirstSeq, Last: state.LastSeq})
 	}
 	var consumers []ConsumerState
 	for _, name := range ConsumerNames() {

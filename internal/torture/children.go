@@ -21,7 +21,7 @@ import (
 const (
 	orgID        = "00D000000000007"
 	accountSID   = "AC00000000000000000000000000000007"
-	authToken    = "a-token-of-the-torture" //nolint:gosec // it opens a simulator
+	authToken    = "a-token-of-the-torture"
 	smsFrom      = "+12125550198"
 	whatsAppFrom = "+12125550199"
 	whatsAppMark = "whatsapp:"

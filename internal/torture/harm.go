@@ -37,9 +37,7 @@ func (w *world) harm(ctx context.Context, faults []Fault, work *load, told func(
 				s.Problem = err.Error()
 			}
 			pause(ctx, time.Until(start.Add(f.end())))
-			if err := w.heal(f); err != nil {
-				s.Problem = err.Error()
-			}
+			w.heal(f) //nolint:contextcheck // a process outlives the harm to it
 			s.Healed = time.Now()
 			mu.Lock()
 			defer mu.Unlock()
@@ -79,7 +77,7 @@ func (w *world) strike(ctx context.Context, f Fault, work *load) error {
 }
 
 // heal ends a fault.
-func (w *world) heal(f Fault) error {
+func (w *world) heal(f Fault) {
 	switch f.Kind {
 	case Kill, Restart:
 		w.revive(f.Target)
@@ -89,7 +87,6 @@ func (w *world) heal(f Fault) error {
 		w.strikeEdges(f.Target, weather{})
 	case Answers:
 	}
-	return nil
 }
 
 func (w *world) strikeEdges(pattern string, sky weather) {

@@ -20,7 +20,7 @@ type Ledgers struct {
 	Asked     map[notification.ID]Asked // Salesforce's
 	Stops     []Stop                    // what people did besides
 	Stored    map[notification.ID]int   // envelopes of NOTIFICATIONS that carry it: NATS's
-	Streams   []stream.StreamState
+	Streams   []stream.Holding
 	Consumers []stream.ConsumerState
 	Beckon    *store.Audit        // Postgres's
 	Twilio    []twiliosim.Message // Twilio's, oldest first

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,12 +23,12 @@ func parents() map[int]int {
 		}
 		pid, _, _ := strings.Cut(string(text), " ")
 		// The name in parentheses may hold anything; state and parent follow its last one.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 		if len(fields) < 2 {
 			continue
 		}
 		child, err1 := strconv.Atoi(pid)
-		parent, err2 := strconv.Atoi(fields[1])
+		parent, err2 := strconv.Atoi(string(fields[1]))
 		if err1 == nil && err2 == nil {
 			all[child] = parent
 		}

@@ -10,7 +10,8 @@ import (
 type Recovery struct {
 	NextAck  time.Duration `json:"next_ack_ns"`  // until the door acknowledged a notification
 	NextSend time.Duration `json:"next_send_ns"` // until Twilio took a message
-	Clear    time.Duration `json:"clear_ns"`     // until all that was acknowledged before the healing was done
+	Most     time.Duration `json:"most_ns"`      // until nine tenths of what was acknowledged before, and not done yet, was done
+	Clear    time.Duration `json:"clear_ns"`     // until all of it was done
 }
 
 const never = time.Duration(-1)
@@ -35,17 +36,36 @@ func recoveries(books Ledgers, suffered []Suffered) {
 	for i := range suffered {
 		healed := suffered[i].Healed
 		r := Recovery{NextAck: firstAfter(acks, healed), NextSend: firstAfter(sends, healed)}
-		for _, w := range all {
-			switch {
-			case w.acked.After(healed) || r.Clear == never:
-			case w.done.IsZero():
-				r.Clear = never
-			default:
-				r.Clear = max(r.Clear, w.done.Sub(healed))
-			}
-		}
+		r.Most, r.Clear = cleared(all, healed)
 		suffered[i].Recovery = r
 	}
+}
+
+// cleared says how long after a moment nine tenths, and all, of what was waiting then were done.
+func cleared(all []work, moment time.Time) (most, whole time.Duration) {
+	var waits []time.Duration
+	open := 0
+	for _, w := range all {
+		switch {
+		case w.acked.After(moment):
+		case w.done.IsZero():
+			open++
+		case w.done.After(moment):
+			waits = append(waits, w.done.Sub(moment))
+		}
+	}
+	if len(waits)+open == 0 {
+		return 0, 0
+	}
+	slices.Sort(waits)
+	at := func(n int) time.Duration {
+		if n > len(waits) {
+			return never
+		}
+		return waits[n-1]
+	}
+	total := len(waits) + open
+	return at((9*total + 9) / 10), at(total)
 }
 
 func firstAfter(times []time.Time, t time.Time) time.Duration {

@@ -15,20 +15,21 @@ import (
 
 // Report is what a run found.
 type Report struct {
-	Command  string        `json:"command"` // repeats the run
-	Seed     uint64        `json:"seed"`
-	Began    time.Time     `json:"began"`
-	For      time.Duration `json:"for_ns"`    // of harm
-	Settled  time.Duration `json:"settle_ns"` // from the end of harm to rest
-	AtRest   bool          `json:"at_rest"`   // everything came to rest in time
-	Waiting  string        `json:"waiting,omitempty"`
-	Counts   Counts        `json:"counts"`
-	Faults   []Suffered    `json:"faults"`
-	Crashes  []Crash       `json:"crashes,omitempty"`
-	Findings []Finding     `json:"findings,omitempty"`
-	Dir      string        `json:"dir,omitempty"` // data and logs, if they are still there
+	Command  string         `json:"command"` // repeats the run
+	Seed     uint64         `json:"seed"`
+	Began    time.Time      `json:"began"`
+	For      time.Duration  `json:"for_ns"`    // of harm
+	Settled  time.Duration  `json:"settle_ns"` // from the end of harm to rest
+	AtRest   bool           `json:"at_rest"`   // everything came to rest in time
+	Waiting  string         `json:"waiting,omitempty"`
+	Counts   Counts         `json:"counts"`
+	Went     map[string]int `json:"went"` // what the dispatchers went through, about
+	Faults   []Suffered     `json:"faults"`
+	Crashes  []Crash        `json:"crashes,omitempty"`
+	Findings []Finding      `json:"findings,omitempty"`
+	Dir      string         `json:"dir,omitempty"` // data and logs, if they are still there
 
-	Streams   []stream.StreamState   `json:"-"`
+	Streams   []stream.Holding       `json:"-"`
 	Consumers []stream.ConsumerState `json:"-"`
 }
 
@@ -59,6 +60,7 @@ func (r *Report) Text(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+	r.went(w)
 	if err := r.recoveryTable(w); err != nil {
 		return err
 	}
@@ -107,6 +109,14 @@ func (r *Report) verdicts(line func(string, ...any)) {
 	line("\tnotifications never acknowledged\t%d", c.Refused)
 }
 
+// went shows that the harm did reach the protocol.
+func (r *Report) went(w io.Writer) {
+	_, _ = fmt.Fprintf(w, "\nWhat the dispatchers went through, by their own counters (a kill takes up to a second of them along)\n")
+	for _, words := range slices.Sorted(maps.Keys(r.Went)) {
+		_, _ = fmt.Fprintf(w, "  %6d  %s\n", r.Went[words], words)
+	}
+}
+
 // recoveryTable shows how long it took after the faults, by kind and target.
 func (r *Report) recoveryTable(w io.Writer) error {
 	groups := map[string][]Suffered{}
@@ -118,7 +128,7 @@ func (r *Report) recoveryTable(w io.Writer) error {
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(table, "\nTime to recover after each fault, from its healing, in seconds: middle / longest\n")
-	_, _ = fmt.Fprintf(table, "  FAULT\tTARGET\tTIMES\tNEXT ACCEPTED\tNEXT SENT\tALL EARLIER WORK DONE\n")
+	_, _ = fmt.Fprintf(table, "  FAULT\tTARGET\tTIMES\tNEXT ACCEPTED\tNEXT SENT\tMOST DONE\tALL DONE\n")
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		group := groups[key]
 		column := func(of func(Recovery) time.Duration) string {
@@ -134,8 +144,9 @@ func (r *Report) recoveryTable(w io.Writer) error {
 			slices.Sort(all)
 			return fmt.Sprintf("%.1f / %.1f", all[len(all)/2].Seconds(), all[len(all)-1].Seconds())
 		}
-		_, _ = fmt.Fprintf(table, "  %s\t%d\t%s\t%s\t%s\n", key, len(group),
+		_, _ = fmt.Fprintf(table, "  %s\t%d\t%s\t%s\t%s\t%s\n", key, len(group),
 			column(func(r Recovery) time.Duration { return r.NextAck }), column(func(r Recovery) time.Duration { return r.NextSend }),
+			column(func(r Recovery) time.Duration { return r.Most }),
 			column(func(r Recovery) time.Duration { return r.Clear }))
 	}
 	if err := table.Flush(); err != nil {

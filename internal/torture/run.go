@@ -103,6 +103,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	sf.Go(func() { _ = r.load.org.Run(delivering) }) // its only error is that it runs already
 	defer sf.Wait()
 	defer stop()
+	sf.Go(func() { report.Went = r.world.watch(delivering) })
 	var err error
 	if report.Faults, err = r.suffer(ctx, faults); err != nil {
 		return nil, err
@@ -114,6 +115,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 		return nil, ctx.Err()
 	}
 	stop()
+	sf.Wait()
 	books, err := r.collect(ctx)
 	if err != nil {
 		return nil, err

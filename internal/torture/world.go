@@ -194,7 +194,7 @@ func (w *world) startServers(ctx context.Context) error {
 	keeper := w.add(postgresName, nil, "torture", "postgres", "--dir", filepath.Join(w.dir, postgresName), "--bin", w.opts.PostgresBin)
 	keeper.tree = true
 	for _, p := range w.processes {
-		if err := p.start(); err != nil {
+		if err := p.start(); err != nil { //nolint:contextcheck // it outlives the start
 			return err
 		}
 	}
@@ -228,7 +228,7 @@ func (w *world) startServices(ctx context.Context) error {
 	for _, service := range services() {
 		role, _, _ := strings.Cut(service, "-")
 		p := w.add(service, w.settings(service), "serve", "--roles", role)
-		if err := p.start(); err != nil {
+		if err := p.start(); err != nil { //nolint:contextcheck // it outlives the start
 			return err
 		}
 	}
