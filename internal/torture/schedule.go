@@ -62,6 +62,7 @@ const (
 type card struct {
 	kind   Kind
 	target string
+	answer twiliosim.FaultKind // of Answers
 }
 
 // schedule draws the faults of a run: the same seed, map, length and kinds give the same list. Cards come from a shuffled deck
@@ -113,12 +114,12 @@ func deck(m chart, kinds []Kind) []card {
 			targets = m.servers()
 		case Answers:
 			targets = nil
-			for range misbehaviours() {
-				targets = append(targets, twilioName)
+			for _, answer := range misbehaviours() {
+				all = append(all, card{kind: kind, target: twilioName, answer: answer})
 			}
 		}
 		for _, target := range targets {
-			all = append(all, card{kind, target})
+			all = append(all, card{kind: kind, target: target})
 		}
 	}
 	return all
@@ -168,8 +169,7 @@ func draw(rng *rand.Rand, c card, at time.Duration) Fault {
 		f.For = between(3*time.Second, 8*time.Second)
 		f.Detail = fmt.Sprintf("%d ms", 50+rng.IntN(350))
 	case Answers:
-		all := misbehaviours()
-		f.Detail = fmt.Sprintf("%s x%d", all[rng.IntN(len(all))], 1+rng.IntN(20))
+		f.Detail = fmt.Sprintf("%s x%d", c.answer, 1+rng.IntN(20))
 	}
 	return f
 }

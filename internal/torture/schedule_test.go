@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/twiliosim"
 )
 
 func TestScheduleIsRepeatable(t *testing.T) {
@@ -27,7 +29,11 @@ func TestScheduleReachesEverything(t *testing.T) {
 	straddling := map[string]bool{}
 	busy := map[string]time.Duration{}
 	for _, f := range faults {
-		done[card{f.Kind, f.Target}] = true
+		answer, _, _ := strings.Cut(f.Detail, " x")
+		if f.Kind != Answers {
+			answer = ""
+		}
+		done[card{f.Kind, f.Target, twiliosim.FaultKind(answer)}] = true
 		require.LessOrEqual(t, f.end(), length)
 		if f.Kind == Freeze && f.For > lease {
 			straddling[f.Target] = true
@@ -38,7 +44,7 @@ func TestScheduleReachesEverything(t *testing.T) {
 		}
 	}
 	for _, c := range deck(m, Kinds()) {
-		require.Truef(t, done[c], "%s of %s never happens", c.kind, c.target)
+		require.Truef(t, done[c], "%s of %s %s never happens", c.kind, c.target, c.answer)
 	}
 	for _, name := range m.processes() {
 		require.Truef(t, straddling[name], "%s is never frozen across a lease", name)

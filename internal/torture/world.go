@@ -178,18 +178,7 @@ func (w *world) startServers(ctx context.Context) error {
 	w.add(twilioName, nil, "torture", "twilio", "--addr", w.addresses[twilioName], "--journal", w.journal(),
 		"--inbound", w.publicURL()+"/twilio/messages")
 	for _, node := range w.chart.nodes {
-		args := []string{
-			"torture", "node", "--name", node, "--dir", filepath.Join(w.dir, node), "--addr", w.addresses[node],
-			"--route-addr", w.addresses[route+node], "--token-file", w.tokenFile(),
-			// Gossip shall lead past no edge: nobody listens there.
-			"--advertise", "127.0.0.1:9",
-		}
-		for _, other := range w.chart.nodes {
-			if other != node {
-				args = append(args, "--route", w.edges[node+arrow+other].address())
-			}
-		}
-		w.add(node, nil, args...)
+		w.add(node, nil, w.nodeArgs(node)...)
 	}
 	keeper := w.add(postgresName, nil, "torture", "postgres", "--dir", filepath.Join(w.dir, postgresName), "--bin", w.opts.PostgresBin)
 	keeper.tree = true
@@ -206,6 +195,24 @@ func (w *world) startServers(ctx context.Context) error {
 		return fmt.Errorf("read the address of Postgres: %w", err)
 	}
 	return w.openDatabaseEdges(ctx)
+}
+
+// nodeArgs are the arguments of a NATS server.
+func (w *world) nodeArgs(node string) []string {
+	args := []string{
+		"torture", "node", "--name", node, "--dir", filepath.Join(w.dir, node), "--addr", w.addresses[node], "--token-file", w.tokenFile(),
+	}
+	if len(w.chart.nodes) == 1 {
+		return args
+	}
+	// Gossip shall lead past no edge: nobody listens at the address that the others are told.
+	args = append(args, "--route-addr", w.addresses[route+node], "--advertise", "127.0.0.1:9")
+	for _, other := range w.chart.nodes {
+		if other != node {
+			args = append(args, "--route", w.edges[node+arrow+other].address())
+		}
+	}
+	return args
 }
 
 func (w *world) openDatabaseEdges(ctx context.Context) error {
@@ -320,6 +327,9 @@ func (w *world) await(ctx context.Context, service string) error {
 	for {
 		if w.ready(ctx, service) {
 			return nil
+		}
+		if crashes := w.crashList(); len(crashes) > 1 {
+			return fmt.Errorf("%s ended at its start (%s), see %s", crashes[0].Process, crashes[0].Error, w.logFile(crashes[0].Process))
 		}
 		select {
 		case <-ticker.C:

@@ -18,7 +18,7 @@ type Cluster struct {
 	Address string
 	// Token is what clients and other servers have to show.
 	Token string
-	// RouteAddress is where the other servers connect, host:port.
+	// RouteAddress is where the other servers connect, host:port; empty when there are none.
 	RouteAddress string
 	// Advertise is the route address that the others are told, host:port; empty for RouteAddress. They use it beside those that
 	// their own Routes name.
@@ -36,11 +36,14 @@ func (c *Cluster) apply(opts *server.Options) error {
 	if opts.Host, opts.Port, err = split(c.Address); err != nil {
 		return err
 	}
+	opts.ServerName, opts.Authorization = c.Name, c.Token
+	if c.RouteAddress == "" {
+		return nil
+	}
 	host, port, err := split(c.RouteAddress)
 	if err != nil {
 		return err
 	}
-	opts.ServerName, opts.Authorization = c.Name, c.Token
 	opts.Cluster = server.ClusterOpts{
 		Name: "beckon", Host: host, Port: port, Username: clusterUser, Password: c.Token, Advertise: c.Advertise, NoAdvertise: true,
 	}
