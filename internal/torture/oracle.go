@@ -46,6 +46,7 @@ type Counts struct {
 	Unknown    int            `json:"unknown"`           // messages whose outcome Beckon does not know, and says so
 
 	LateArrivals int `json:"late_arrivals"` // calls that Twilio took after the attempt's lease
+	LateFrozen   int `json:"late_frozen"`   // of them those across whose lease's end a dispatcher was frozen
 	WindowDouble int `json:"window_double"` // surplus messages that are proven to be of the remaining window; not in Duplicated
 	Misbooked    int `json:"misbooked"`     // at Twilio, though the ledger says not sent
 	Strangers    int `json:"strangers"`     // at Twilio, though nobody asked for them
@@ -134,6 +135,9 @@ func (o *oracle) index() {
 		o.sent[id] = append(o.sent[id], arrival{m, attemptOf(m)})
 		if a, ok := o.attempts[attemptOf(m)]; ok && m.Created.After(a.StartedAt.Add(lease)) {
 			o.counts.LateArrivals++
+			if o.frozeAt(a.StartedAt.Add(lease)) {
+				o.counts.LateFrozen++
+			}
 		}
 	}
 }
