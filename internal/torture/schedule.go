@@ -54,7 +54,7 @@ func (f Fault) end() time.Duration { return f.At + f.For }
 
 const (
 	firstFault = 3 * time.Second // work is under way by then
-	meanGap    = 2 * time.Second
+	meanGap    = 3 * time.Second
 	rest       = 2 * time.Second // that a process has before the next harm to it
 )
 
