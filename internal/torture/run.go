@@ -41,6 +41,8 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 	report, err = r.do(ctx)
 	r.world.stop()
 	switch {
+	case err != nil && ctx.Err() != nil && temporary:
+		return nil, errors.Join(fmt.Errorf("the torture was interrupted: %w", err), os.RemoveAll(dir))
 	case report == nil || !report.Good():
 		if err != nil {
 			err = fmt.Errorf("%w; data and logs are in %s", err, dir)
