@@ -7,6 +7,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/beckonhq/beckon/internal/cli.version=$(VERSION)
 FUZZTIME ?= 10s
+TORTURE_FOR ?= 2m
 RACE ?= $(shell tools/race.sh)
 
 .PHONY: help
@@ -54,6 +55,10 @@ SOAK_FOR ?= 1h
 soak: setup ## Keep a steady load for SOAK_FOR (default 1h) and draw the memory into bin/soak.png
 	mkdir -p bin && go run ./internal/bench -soak $(SOAK_FOR) -profiles bin soak
 	cd tools/plot && go run . ../../bin/soak.csv ../../bin/soak.png
+
+.PHONY: torture
+torture: setup build ## Kill, freeze and cut off every part under load for TORTURE_FOR (default 2m) and count
+	@bin/beckon torture --for $(TORTURE_FOR)
 
 .PHONY: cover
 cover: setup ## Show the coverage of each package

@@ -117,7 +117,7 @@ func newRoot(streams Streams) *cobra.Command {
 	cmd.AddCommand(
 		r.serve(), r.demo(), r.migrate(), r.recover(), r.doctor(), r.version(), r.healthcheck(),
 		r.rules(), r.templates(), r.messages(), r.trace(), r.consent(), r.reviews(), r.deadLetters(), r.replay(), r.audit(), r.simulate(),
-		r.config(),
+		r.config(), r.torture(),
 	)
 	return cmd
 }

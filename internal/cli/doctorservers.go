@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/app"
+	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/embedded"
 	"github.com/beckonhq/beckon/internal/embedded/postgres"
 	"github.com/beckonhq/beckon/internal/store"

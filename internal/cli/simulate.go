@@ -54,8 +54,8 @@ func (l *lines) stamped(format string, args ...any) {
 
 // twilioFlags are the flags of simulate twilio.
 type twilioFlags struct {
-	addr       string
-	show, fast bool
+	addr, journal string
+	show, fast    bool
 }
 
 func (r *root) simulateTwilio() *cobra.Command {
@@ -81,6 +81,7 @@ func (r *root) simulateTwilio() *cobra.Command {
 	cmd.Flags().StringVar(&flags.addr, "addr", simulatorAddr, "where to listen, host:port")
 	cmd.Flags().BoolVar(&flags.show, "show", false, "show whole phone numbers")
 	cmd.Flags().BoolVar(&flags.fast, "fast", false, "deliver at once, not with the delays of a real network")
+	cmd.Flags().StringVar(&flags.journal, "journal", "", "remember the messages in this file, for the next start too")
 	cmd.AddCommand(r.simulateReply())
 	return cmd
 }
@@ -88,7 +89,7 @@ func (r *root) simulateTwilio() *cobra.Command {
 // twilioConfig plays the configured account, or a made-up one.
 func (r *root) twilioConfig(cfg *config.Config, flags twilioFlags) twiliosim.Config {
 	sim := twiliosim.Config{
-		AccountSID: cfg.Twilio.AccountSID, APIKeys: map[string]string{}, ReadReceipts: true,
+		AccountSID: cfg.Twilio.AccountSID, APIKeys: map[string]string{}, ReadReceipts: true, Journal: flags.journal,
 		Log: telemetry.NewLogger(r.streams.Err, cfg.Log.Level, cfg.Log.Format),
 	}
 	if sim.AccountSID == "" {

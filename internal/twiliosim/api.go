@@ -84,7 +84,9 @@ func (s *Simulator) create(w http.ResponseWriter, r *http.Request) {
 	}
 	p := s.planFor(m, fault)
 	answer := s.wire(m) // as it is now; the message itself belongs to the store from here on
-	s.store(m)
+	if !s.store(m) {
+		panic(http.ErrAbortHandler)
+	}
 	s.stats.created.Add(1)
 	if p.early {
 		s.advance(r.Context(), p)

@@ -81,6 +81,10 @@ type Config struct {
 	// ListLag hides a new message from lists for this long, as an eventually consistent store does.
 	ListLag time.Duration
 
+	// Journal is a file that remembers the messages of the account: a simulator that is started on it again, also after a
+	// kill -9, has what it had. Empty: all is forgotten with the process.
+	Journal string
+
 	Workers         int           // for callbacks; default 16
 	CallbackTimeout time.Duration // for each try; default 15 s, Twilio's
 	Log             *slog.Logger  // nil for none

@@ -30,6 +30,9 @@
 // Close ends every goroutine and every call that hangs on purpose. Callbacks run in a fixed number of workers fed by a timer heap; one
 // message's callbacks follow one another unless reordering is asked for. Locks are held for memory operations only.
 //
+// With Config.Journal the account outlives its process: every message is written to a file before its call is answered,
+// and a simulator that is started on the file again has them all. Callbacks that were waiting then begin anew.
+//
 // What differs from Twilio: segments are counted roughly, media are not fetched, prices are absent, and a template's
 // text is known only if Config.Templates has it.
 //

@@ -48,12 +48,14 @@ func (s *Simulator) Inbound(ctx context.Context, in InboundMessage) (InboundResu
 	}
 	now := time.Now()
 	m := &Message{
-		SID: newSID("SM"), To: in.To, From: in.From, Body: in.Body, Direction: "inbound", Status: "received",
+		SID: newSID("SM"), To: in.To, From: in.From, Body: in.Body, Direction: inboundDirection, Status: "received",
 		MessagingServiceSID: s.senders[in.To], Created: now, Sent: now, Updated: now, Segments: segments(in.Body),
 		Media: len(in.MediaURLs),
 	}
-	result := InboundResult{SID: m.SID, OptOut: s.recognize(in)}
-	s.store(m)
+	if !s.store(m) {
+		return InboundResult{}, ErrNoAnswer
+	}
+	result := InboundResult{SID: m.SID, OptOut: s.recognize(in, now)}
 	if s.cfg.InboundURL == "" || in.LoseWebhook {
 		return result, nil
 	}
@@ -76,12 +78,12 @@ func (s *Simulator) scope(sender, service string) string {
 }
 
 // recognize applies opt-out words and opens the WhatsApp window.
-func (s *Simulator) recognize(in InboundMessage) string {
+func (s *Simulator) recognize(in InboundMessage, now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	isWhatsApp := strings.HasPrefix(in.From, whatsapp)
 	if isWhatsApp {
-		s.windows[windowKey{in.To, in.From}] = time.Now()
+		s.windows[windowKey{in.To, in.From}] = now
 	}
 	if s.cfg.OptOut == OptOutOff || (isWhatsApp && s.cfg.OptOut != OptOutAdvanced) {
 		return ""

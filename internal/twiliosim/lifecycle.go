@@ -135,6 +135,7 @@ func (s *Simulator) apply(p *plan, now step) (form url.Values, link string, aliv
 	if m.Sent.IsZero() && m.Status != "failed" {
 		m.Sent = m.Updated
 	}
+	s.write(entry{Status: &change{SID: m.SID, Status: m.Status, ErrorCode: m.ErrorCode, Sent: m.Sent, Updated: m.Updated}})
 	s.notify()
 	return s.statusForm(m, now), m.StatusCallback, true
 }

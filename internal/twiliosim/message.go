@@ -9,7 +9,10 @@ import (
 	"unicode/utf16"
 )
 
-const whatsapp = "whatsapp:"
+const (
+	whatsapp         = "whatsapp:"
+	inboundDirection = "inbound"
+)
 
 // Delivery is one try to post a webhook.
 type Delivery struct {

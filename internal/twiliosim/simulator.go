@@ -2,6 +2,7 @@ package twiliosim
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -21,12 +22,13 @@ type Simulator struct {
 	services  map[string]*Service
 	senders   map[string]string // sender to the service whose pool it is in, "" for none
 
-	ctx    context.Context //nolint:containedctx // ends with Close; everything in the background hangs on it
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	queue  *queue
-	busy   atomic.Int64
-	stats  counters
+	ctx     context.Context //nolint:containedctx // ends with Close; everything in the background hangs on it
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	queue   *queue
+	journal *journal // nil for none; written under mu
+	busy    atomic.Int64
+	stats   counters
 
 	mu       sync.Mutex
 	messages []*Message // oldest first
@@ -76,6 +78,10 @@ func New(cfg Config) (*Simulator, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.post = newPoster(cfg)
 	s.mux = s.routes()
+	if err := s.recall(); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("twilio simulator: %w", err)
+	}
 	s.startWorkers()
 	return s, nil
 }
@@ -85,6 +91,9 @@ func (s *Simulator) Close() {
 	s.cancel()
 	s.wg.Wait()
 	s.post.CloseIdleConnections()
+	if s.journal != nil {
+		_ = s.journal.file.Close() // every line is written
+	}
 }
 
 // ServeHTTP answers the API and the control endpoints.
@@ -183,14 +192,23 @@ func (m *Message) copy() Message {
 	return one
 }
 
-// store adds a message.
-func (s *Simulator) store(m *Message) {
+// store adds a message, in the journal first; false when that can't be: then there is no message.
+func (s *Simulator) store(m *Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.write(entry{Message: m}) {
+		return false
+	}
+	s.add(m)
+	s.notify()
+	return true
+}
+
+// add puts a message into the tables. The caller holds mu, or is alone.
+func (s *Simulator) add(m *Message) {
 	s.messages = append(s.messages, m)
 	s.bySID[m.SID] = m
 	s.byTo[m.To] = append(s.byTo[m.To], m)
-	s.notify()
 }
 
 // pause waits, less long if the caller or the simulator ends.

@@ -7,6 +7,8 @@
 // It promises that what JetStream confirms is on disk: every write is synced first (SyncAlways). So a kill -9 or a power
 // cut loses nothing that was confirmed. The next Start on the directory finds streams, consumers and messages.
 //
+// With Config.Cluster it is one of several servers on this machine, on addresses that are given.
+//
 // It fails at Start, when the store cannot be opened or the port cannot be had. While it runs, Healthy tells whether
 // JetStream still stores. After a write that failed, mostly since the disk is full, nats-server takes nothing more for that
 // stream as long as it runs; so the server is started again, at the same address, when the disk has room.

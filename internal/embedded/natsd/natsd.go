@@ -34,6 +34,8 @@ type Config struct {
 	MaxStore int64
 	// Log gets the server's log lines; nil drops them.
 	Log *slog.Logger
+	// Cluster makes it one of several servers; nil for a server of its own.
+	Cluster *Cluster
 }
 
 // Server is a running NATS server. It is the same Server, at the same address, when it had to start its store again.
@@ -50,6 +52,14 @@ type Server struct {
 	watched chan struct{} // closed when watch has returned
 }
 
+// token is what clients have to show: a new one, or that of the cluster.
+func (c Config) token() string {
+	if c.Cluster != nil {
+		return c.Cluster.Token
+	}
+	return rand.Text()
+}
+
 // Start opens the store and starts a server on a free port of 127.0.0.1. It returns when the server takes connections,
 // which after a crash is when the streams are recovered. The error wraps ErrNotReady.
 func Start(cfg Config) (*Server, error) {
@@ -59,7 +69,7 @@ func Start(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, token: rand.Text(), port: server.RANDOM_PORT, watched: make(chan struct{})}
+	s := &Server{cfg: cfg, token: cfg.token(), port: server.RANDOM_PORT, watched: make(chan struct{})}
 	if err := s.launch(); err != nil {
 		return nil, err
 	}
@@ -74,7 +84,7 @@ func Start(cfg Config) (*Server, error) {
 
 // launch starts a server on the store.
 func (s *Server) launch() error {
-	srv, err := server.NewServer(&server.Options{
+	opts := &server.Options{
 		ServerName:             "beckon",
 		Host:                   "127.0.0.1",
 		Port:                   s.port,
@@ -88,7 +98,11 @@ func (s *Server) launch() error {
 		NoSigs:                 true,
 		DisableShortFirstPing:  true,
 		DisableJetStreamBanner: true,
-	})
+	}
+	if err := s.cfg.Cluster.apply(opts); err != nil {
+		return err
+	}
+	srv, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
