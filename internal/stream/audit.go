@@ -62,7 +62,7 @@ func (a *Auditor) State(ctx context.Context) ([]Holding, []ConsumerState, error)
 		streams = append(streams, Holding{Name: name, Messages: state.Msgs, First: state.FirstSeq, Last: state.LastSeq})
 	}
 	var consumers []ConsumerState
-	for _, name := range Options{}.consumers() {
+	for _, name := range (Options{}).consumers() {
 		of, _ := consumerConfig(name, Options{})
 		found, err := a.js.Consumer(ctx, string(of), string(name))
 		if err != nil {
