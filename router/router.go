@@ -125,9 +125,9 @@ func (r *Router) Run(ctx context.Context) error {
 	tasks.Go(func() error { return r.noteAll(ctx, notes) })
 	tasks.Go(func() error { return r.inHand.keep(ctx) })
 	err := tasks.Wait()
-	for range groups { //nolint:revive // nobody works on them: inHand gives them back
+	for range groups { // nobody works on them: inHand gives them back
 	}
-	for range done { //nolint:revive // the same
+	for range done { // the same
 	}
 	r.inHand.giveBack()
 	if err != nil && !errors.Is(err, context.Canceled) {

@@ -30,7 +30,7 @@ type rawBelt struct {
 }
 
 func (b *bench) rawBelt(ctx context.Context, dir string) (*rawBelt, error) {
-	server, err := natsd.Start(natsd.Config{Dir: filepath.Join(b.dir, dir)})
+	server, err := natsd.Start(natsd.Config{Dir: filepath.Join(b.dir, dir)}) //nolint:contextcheck // it lives until Shutdown, not as long as this call
 	if err != nil {
 		return nil, err
 	}

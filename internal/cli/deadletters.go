@@ -241,7 +241,7 @@ func (r *root) deadLettersChange(
 			}
 			return r.withBoth(cmd.Context(), func(d *deed, _ *config.Config) error {
 				d.by = order.operator()
-				return r.changeLetters(cmd.Context(), d, use, &filter, order.yes, do)
+				return r.changeLetters(cmd.Context(), d, &letterChange{verb: use, filter: &filter, yes: order.yes, do: do})
 			})
 		},
 	}
@@ -251,19 +251,24 @@ func (r *root) deadLettersChange(
 	return cmd
 }
 
-func (r *root) changeLetters(
-	ctx context.Context, d *deed, verb string, filter *letterFilter, yes bool,
-	do func(*deed, context.Context, *stream.StoredDeadLetter, string) error,
-) error {
+// letterChange is what is to be done to the letters that fit.
+type letterChange struct {
+	verb   string
+	filter *letterFilter
+	yes    bool // do not ask
+	do     func(*deed, context.Context, *stream.StoredDeadLetter, string) error
+}
+
+func (r *root) changeLetters(ctx context.Context, d *deed, c *letterChange) error {
 	var numbers []uint64
-	err := filter.each(ctx, d.belt, func(l *stream.StoredDeadLetter) error {
+	err := c.filter.each(ctx, d.belt, func(l *stream.StoredDeadLetter) error {
 		numbers = append(numbers, l.Number)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, number := range filter.numbers {
+	for _, number := range c.filter.numbers {
 		if !slices.Contains(numbers, number) {
 			return fmt.Errorf("there is no dead letter %d", number)
 		}
@@ -272,8 +277,8 @@ func (r *root) changeLetters(
 		r.printf("no dead letter fits\n")
 		return nil
 	}
-	if !yes {
-		if err := r.confirm(fmt.Sprintf("This will %s %s. Go on?", verb, plural(len(numbers), "dead letter"))); err != nil {
+	if !c.yes {
+		if err := r.confirm(fmt.Sprintf("This will %s %s. Go on?", c.verb, plural(len(numbers), "dead letter"))); err != nil {
 			return err
 		}
 	}
@@ -281,14 +286,14 @@ func (r *root) changeLetters(
 	exact := letterFilter{numbers: numbers} // those that were counted, not what came since
 	var failed []error
 	err = exact.each(ctx, d.belt, func(l *stream.StoredDeadLetter) error {
-		if err := do(d, ctx, l, order); err != nil {
-			failed = append(failed, fmt.Errorf("%s dead letter %d: %w", verb, l.Number, err))
+		if err := c.do(d, ctx, l, order); err != nil {
+			failed = append(failed, fmt.Errorf("%s dead letter %d: %w", c.verb, l.Number, err))
 			return ctx.Err()
 		}
 		done++
 		return nil
 	})
-	r.printf("%s: %s\n", verb, plural(done, "dead letter"))
+	r.printf("%s: %s\n", c.verb, plural(done, "dead letter"))
 	return errors.Join(append(failed, err)...)
 }
 

@@ -133,6 +133,14 @@ type replayReport struct {
 	Finished      bool                         `json:"finished"`
 }
 
+func decodeKept(k *stream.Kept) (envelope *notification.Envelope, readable bool) {
+	body, err := k.Body()
+	if err == nil {
+		envelope, err = salesforce.Decode(body, salesforce.DefaultLimits())
+	}
+	return envelope, err == nil && !k.Received.IsZero()
+}
+
 // selectKept calls do for what fits the flags.
 func (f *replayFlags) selectKept(ctx context.Context, belt *stream.Client, report *replayReport, do func(selected) error) error {
 	report.Envelopes, report.Notifications, report.Unreadable = 0, 0, 0
@@ -140,12 +148,8 @@ func (f *replayFlags) selectKept(ctx context.Context, belt *stream.Client, repor
 		if f.object != "" && k.Object != f.object {
 			return nil
 		}
-		body, err := k.Body()
-		var envelope *notification.Envelope
-		if err == nil {
-			envelope, err = salesforce.Decode(body, salesforce.DefaultLimits())
-		}
-		if err != nil || k.Received.IsZero() {
+		envelope, readable := decodeKept(k)
+		if !readable {
 			report.Unreadable++
 			return nil
 		}

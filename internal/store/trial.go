@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -51,13 +52,14 @@ func Reason(err error) string {
 	if !errors.As(err, &pg) {
 		return err.Error()
 	}
-	text := "the database refused it: SQLSTATE " + pg.Code
+	var text strings.Builder
+	text.WriteString("the database refused it: SQLSTATE " + pg.Code)
 	for _, name := range []struct{ what, name string }{
 		{"table", pg.TableName}, {"column", pg.ColumnName}, {"constraint", pg.ConstraintName}, {"type", pg.DataTypeName},
 	} {
 		if name.name != "" {
-			text += ", " + name.what + " " + name.name
+			text.WriteString(", " + name.what + " " + name.name)
 		}
 	}
-	return text
+	return text.String()
 }

@@ -75,7 +75,7 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 			if err := v.gates.add(c.Message.ID, verdict.Answers); err != nil {
 				return err
 			}
-			v.add(c, verdict, of, taken[key], request.rate, result)
+			v.add(c, ruled{verdict, of, taken[key]}, request.rate, result)
 		}
 		if key.channel != "" && !verdict.Defer {
 			taken[key] = true
@@ -92,7 +92,15 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	return nil
 }
 
-func (v *verdicts) add(c *Candidate, verdict Verdict, of *suspicion, taken bool, rate *pacer, result *ClaimResult) {
+// ruled is a verdict with what else decides: that the message may have been sent in a gap, that its address is taken.
+type ruled struct {
+	Verdict
+
+	of    *suspicion
+	taken bool
+}
+
+func (v *verdicts) add(c *Candidate, verdict ruled, rate *pacer, result *ClaimResult) {
 	late := verdict.Expire || verdict.Defer && c.Permitted && !c.Now.Add(verdict.Wait).Before(c.ExpiresAt)
 	switch {
 	case late:
@@ -102,9 +110,9 @@ func (v *verdicts) add(c *Candidate, verdict Verdict, of *suspicion, taken bool,
 		v.suppressed, v.reasons = append(v.suppressed, c.Message.ID), append(v.reasons, string(verdict.Suppress))
 		v.details = append(v.details, verdict.Detail)
 		result.Suppressed = append(result.Suppressed, verdict.Suppress)
-	case verdict.Send != "" && !taken && c.Live[verdict.Send] == "" && of == nil && !rate.take(segments(c, verdict.Send)):
+	case verdict.Send != "" && !verdict.taken && c.Live[verdict.Send] == "" && verdict.of == nil && !rate.take(segments(c, verdict.Send)):
 		result.Held = append(result.Held, c.Message.ID)
-	case verdict.Send != "" && !taken && c.Live[verdict.Send] == "":
+	case verdict.Send != "" && !verdict.taken && c.Live[verdict.Send] == "":
 		claimed := Claimed{
 			Message: c.Message, AttemptID: uuid.Must(uuid.NewV7()).String(),
 			Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText, Tries: c.Tries,
@@ -114,8 +122,8 @@ func (v *verdicts) add(c *Candidate, verdict Verdict, of *suspicion, taken bool,
 			claimed.Tries = 0
 		}
 		claimed.Message.Attempts++
-		if of != nil {
-			v.looked.add(claimed, of)
+		if verdict.of != nil {
+			v.looked.add(claimed, verdict.of)
 			result.Suspect++
 			return
 		}

@@ -143,30 +143,12 @@ func (c *Client) PutLetterBack(ctx context.Context, letter StoredDeadLetter, rep
 			msg.Header.Set(name, value)
 		}
 	}
+	fill := c.fillFromLetter
 	if len(letter.Data) == 0 && len(letter.Header) == 0 {
-		stream, err := c.js.Stream(ctx, string(letter.Stream))
-		if err != nil {
-			return 0, fmt.Errorf("look up stream %s: %w", letter.Stream, err)
-		}
-		raw, err := stream.GetMsg(ctx, letter.Seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return 0, fmt.Errorf("%w: sequence %d of %s", ErrGone, letter.Seq, letter.Stream)
-		}
-		if err != nil {
-			return 0, fmt.Errorf("read sequence %d of %s: %w", letter.Seq, letter.Stream, err)
-		}
-		copyHeader(msg.Header, raw.Header)
-		msg.Data = raw.Data
-	} else {
-		data, encoding, err := c.codec.encode(letter.Data)
-		if err != nil {
-			return 0, err
-		}
-		msg.Header.Del(HeaderEncoding)
-		if encoding != "" {
-			msg.Header.Set(HeaderEncoding, encoding)
-		}
-		msg.Data = data
+		fill = c.fillFromStream
+	}
+	if err := fill(ctx, msg, letter); err != nil {
+		return 0, err
 	}
 	msg.Header.Set(HeaderFirstStored, letter.First.UTC().Format(time.RFC3339Nano))
 	replay := notification.Replay{ID: replayID, Mode: notification.ReplayMissing}
@@ -174,6 +156,36 @@ func (c *Client) PutLetterBack(ctx context.Context, letter StoredDeadLetter, rep
 		replay.Only = []notification.ID{letter.Only}
 	}
 	return c.putBack(ctx, msg, replay, fmt.Sprintf("letter/%d/%d", letter.Number, letter.Stored.UnixNano()))
+}
+
+func (c *Client) fillFromLetter(_ context.Context, msg *nats.Msg, letter StoredDeadLetter) error {
+	data, encoding, err := c.codec.encode(letter.Data)
+	if err != nil {
+		return err
+	}
+	msg.Header.Del(HeaderEncoding)
+	if encoding != "" {
+		msg.Header.Set(HeaderEncoding, encoding)
+	}
+	msg.Data = data
+	return nil
+}
+
+func (c *Client) fillFromStream(ctx context.Context, msg *nats.Msg, letter StoredDeadLetter) error {
+	stream, err := c.js.Stream(ctx, string(letter.Stream))
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", letter.Stream, err)
+	}
+	raw, err := stream.GetMsg(ctx, letter.Seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("%w: sequence %d of %s", ErrGone, letter.Seq, letter.Stream)
+	}
+	if err != nil {
+		return fmt.Errorf("read sequence %d of %s: %w", letter.Seq, letter.Stream, err)
+	}
+	copyHeader(msg.Header, raw.Header)
+	msg.Data = raw.Data
+	return nil
 }
 
 // serverHeaders begin the names of headers that are between a client and the server: the duplicate key of the first time, and

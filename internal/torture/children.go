@@ -77,7 +77,7 @@ type NodeOptions struct {
 
 // ServeNode runs a NATS server until ctx ends.
 func ServeNode(ctx context.Context, o NodeOptions) error {
-	server, err := natsd.Start(natsd.Config{Dir: o.Dir, Log: o.Log, Cluster: &o.Cluster})
+	server, err := natsd.Start(natsd.Config{Dir: o.Dir, Log: o.Log, Cluster: &o.Cluster}) //nolint:contextcheck // it lives until Shutdown, not as long as this call
 	if err != nil {
 		return err
 	}

@@ -91,10 +91,10 @@ func whyMessage(m *TracedMessage, now time.Time) string {
 	case message.Expired:
 		return "it was not sent: it was too old when its turn came"
 	case message.Accepted, message.Sent, message.Delivered, message.Read:
-		return fmt.Sprintf("it was sent and is %s", m.State)
-	default:
-		return fmt.Sprintf("it is %s%s", m.State, facts(m))
+		return "it was sent and is " + m.State
+	case message.Absent, message.Canceled, message.Refused: // of attempts only
 	}
+	return fmt.Sprintf("it is %s%s", m.State, facts(m))
 }
 
 func facts(m *TracedMessage) string {
