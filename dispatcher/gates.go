@@ -8,11 +8,6 @@ import (
 	"github.com/beckonhq/beckon/internal/store"
 )
 
-// whatsAppWindow is how long after a person's last message free text may go to them.
-//
-// Source: Twilio, "Key concepts: WhatsApp", the customer service window.
-const whatsAppWindow = 24 * time.Hour
-
 // windowMargin keeps a message from reaching Twilio just after the window has closed.
 const windowMargin = time.Minute
 
@@ -59,9 +54,12 @@ func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
 }
 
 // consentGate refuses a channel on which the person's newest word is an opt-out, and, for marketing, any channel without
-// an opt-in. While somebody looks at a reply that may be an opt-out, it lets nothing pass.
+// an opt-in. While somebody looks at a reply that may be an opt-out, it lets nothing pass. The one exemption is the single
+// answer to a STOP or HELP: the ledger makes one such message for one inbound SID, to the person whose reply that is.
 func consentGate(c *store.Candidate, channel message.Channel) ruling {
 	switch word := c.Consent.On(channel); {
+	case c.Message.Origin == message.OriginCompliance:
+		return ruling{}
 	case word == consent.OptOut:
 		return ruling{refuse: message.ReasonOptedOut}
 	case c.Message.Purpose == message.Marketing && word != consent.OptIn:
@@ -82,7 +80,7 @@ func windowGate(c *store.Candidate, channel message.Channel) ruling {
 
 func windowOpen(c *store.Candidate) bool {
 	last, ok := c.LastInbound[message.WhatsApp]
-	return ok && c.Now.Sub(last) < whatsAppWindow-windowMargin
+	return ok && c.Now.Sub(last) < message.WhatsAppWindow-windowMargin
 }
 
 func addressGate(c *store.Candidate, channel message.Channel) ruling {

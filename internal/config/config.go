@@ -37,6 +37,8 @@ type Config struct {
 	Dispatch Dispatch
 	// Consent is about replies that are opt-outs.
 	Consent Consent
+	// Replies is about what people write back.
+	Replies Replies
 	// ShutdownTimeout is how long work in flight may take at the end.
 	ShutdownTimeout time.Duration
 	// Log is about the log.

@@ -118,7 +118,7 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 		values ($1::uuid, $2, $3, $4, $5, $6, $7, nullif($8, '')::uuid, $9)
 		on conflict (sender, channel, address) do update set org = excluded.org, contact_id = excluded.contact_id,
 			record_id = excluded.record_id, last_message_id = excluded.last_message_id,
-			last_inbound_at = greatest(c.last_inbound_at, excluded.last_inbound_at)
+			last_inbound_at = greatest(c.last_inbound_at, excluded.last_inbound_at), state = 'open'
 		returning id::text`,
 		uuid.Must(uuid.NewV7()).String(), string(linked.Org), r.Sender, string(r.Channel), string(r.From), linked.Contact,
 		string(linked.RecordID), linked.MessageID, r.Received).Scan(&conversation)
