@@ -137,13 +137,7 @@ func (a *App) newDispatcher() (runner, error) {
 
 // newLane gives a sender connections of its own: those of another one that is slow can't be in its way.
 func (a *App) newLane(sender config.Sender) (dispatcher.Lane, error) {
-	account := twilio.Config{
-		AccountSID: sender.Account.AccountSID, APIKey: sender.Account.APIKey, APISecret: sender.Account.APISecret.Reveal(),
-		BaseURL: a.cfg.Twilio.APIURL, MaxIdleConnsPerHost: sender.Concurrency, SocketTimeout: a.cfg.Dispatch.SendTimeout,
-	}
-	if len(sender.Account.AuthTokens) > 0 {
-		account.AuthToken = sender.Account.AuthTokens[0].Reveal()
-	}
+	account := a.account(sender)
 	if err := account.Validate(); err != nil {
 		return dispatcher.Lane{}, err
 	}
