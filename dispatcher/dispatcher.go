@@ -115,6 +115,7 @@ type Config struct {
 	Words          *consent.Words                // what tells an opt-out from other replies; default: the shipped vocabulary
 	ReviewAfter    time.Duration                 // how long a human has to decide whether a reply is an opt-out; default 24 h
 	ReviewThen     store.Decision                // what it is when nobody did; default an opt-out
+	Answers        Answers                       // to STOP and HELP; default: none, Twilio answers
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer

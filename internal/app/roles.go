@@ -120,6 +120,10 @@ func (a *App) newDispatcher() (runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
+	answers, err := a.answers()
+	if err != nil {
+		return nil, err
+	}
 	if a.cfg.HTTP.PublicURL == "" {
 		a.log.Warn("BECKON_PUBLIC_URL is not set: Twilio is not asked to report deliveries")
 	}
@@ -128,7 +132,7 @@ func (a *App) newDispatcher() (runner, error) {
 		Belt: a.stream, Ledger: a.store, Standing: a.keeper.Load(), PublicURL: a.cfg.HTTP.PublicURL,
 		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
 		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
-		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen),
+		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen), Answers: answers,
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)
