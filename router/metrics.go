@@ -19,6 +19,8 @@ type metrics struct {
 	waits         prometheus.Counter
 	replayed      *prometheus.CounterVec
 	trials        prometheus.Counter
+	replies       *prometheus.CounterVec
+	webhooks      *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -31,9 +33,11 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		deadLetters:   counter("beckon_router_deadletters_total", "Notifications that went to the dead letters."),
 		waits:         counter("beckon_router_waits_total", "Tries after which the router waited for Postgres or NATS."),
 		replayed:      counters("beckon_replayed_total", "Notifications that an operator's replay brought, by what came of them.", "result"),
+		replies:       counters("beckon_replies_decided_total", "Replies that the reply rules decided; held: why there was no answer.", "outcome", "held"),
+		webhooks:      counters("beckon_webhooks_total", "Tries to post a webhook of a reply rule.", "result"),
 		trials:        counter("beckon_router_trials_total", "Deliveries that came too often and were tried alone."),
 	}
-	all := []prometheus.Collector{m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits, m.replayed, m.trials}
+	all := []prometheus.Collector{m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits, m.replayed, m.trials, m.replies, m.webhooks}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -48,6 +48,11 @@ type Ledger interface {
 	Travelling(ctx context.Context, refs []store.BeltRef, seqs []uint64, epoch string) error
 	BeginTrial(ctx context.Context, trial store.Trial) ([]time.Time, error)
 	EndTrial(ctx context.Context, trial store.Trial, orderly bool) error
+	DecideReply(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
+	PutOffReply(ctx context.Context, sid, why string, wait time.Duration, most int) (gaveUp bool, err error)
+	ExpireQuestions(ctx context.Context) (int, error)
+	TakeWebhook(ctx context.Context, lease time.Duration) (*store.Webhook, error)
+	EndWebhook(ctx context.Context, id, why string, wait time.Duration) error
 }
 
 // Config is what a Router needs; everything without a default is required.
@@ -60,6 +65,10 @@ type Config struct {
 	Batch     int                                // most notifications in one transaction; default 500
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
+
+	ReplyTick      time.Duration // how often replies are looked for; default 500 ms
+	AnswersPerHour int           // most automatic answers to one person by one sender; default 6
+	Webhooks       Webhooks      // nil: the webhooks of reply rules wait
 }
 
 // Router is stage 2.
@@ -79,6 +88,12 @@ func New(config Config) (*Router, error) {
 	}
 	if config.Batch == 0 {
 		config.Batch = defaultBatch
+	}
+	if config.ReplyTick == 0 {
+		config.ReplyTick = defaultReplyTick
+	}
+	if config.AnswersPerHour == 0 {
+		config.AnswersPerHour = defaultPerHour
 	}
 	m, err := newMetrics(config.Metrics)
 	if err != nil {
@@ -124,6 +139,8 @@ func (r *Router) Run(ctx context.Context) error {
 	tasks.Go(func() error { return r.finishAll(ctx, done, notes) })
 	tasks.Go(func() error { return r.noteAll(ctx, notes) })
 	tasks.Go(func() error { return r.inHand.keep(ctx) })
+	tasks.Go(func() error { return r.repliesLoop(ctx) })
+	tasks.Go(func() error { return r.webhooksLoop(ctx) })
 	err := tasks.Wait()
 	for range groups { // nobody works on them: inHand gives them back
 	}

@@ -1,9 +1,12 @@
 package app
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/beckonhq/beckon/dispatcher"
+	"github.com/beckonhq/beckon/internal/webhook"
+	"github.com/beckonhq/beckon/router"
 	"github.com/beckonhq/beckon/templates"
 )
 
@@ -18,4 +21,23 @@ func (a *App) answers() (dispatcher.Answers, error) {
 		return dispatcher.Answers{}, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	return dispatcher.Answers{Render: texts.Render, Twilio: a.cfg.TwilioAnswers, PerHour: a.cfg.Replies.AnswersPerHour}, nil
+}
+
+// webhooks posts the notices of reply rules; nil without a secret to sign them by.
+func (a *App) webhooks() (router.Webhooks, error) {
+	secret := a.cfg.Replies.WebhookSecret.Reveal()
+	if secret == "" {
+		for _, r := range a.policies.rules().ReplyRules() {
+			if r.Webhook != "" {
+				a.log.Warn("BECKON_WEBHOOK_SECRET is not set: the webhooks of reply rules wait", "rule", r.Name)
+			}
+		}
+		return nil, nil //nolint:nilnil // they wait
+	}
+	client, err := webhook.New(secret, a.cfg.Replies.WebhookPrivate == "yes")
+	if err != nil {
+		return nil, fmt.Errorf("%w: BECKON_WEBHOOK_SECRET: %w", ErrSetup, err)
+	}
+	a.closers.add("connections of webhooks", func(context.Context) error { client.Close(); return nil })
+	return client, nil
 }

@@ -97,9 +97,14 @@ func (a *App) startRoles(_, running context.Context) error {
 }
 
 func (a *App) newRouter() (runner, error) {
+	webhooks, err := a.webhooks()
+	if err != nil {
+		return nil, err
+	}
 	stage, err := router.New(router.Config{
 		Envelopes: a.stream.Consumer(stream.Router), Belt: a.stream, Ledger: a.store,
 		Policy: a.policies.both, Region: a.cfg.DefaultRegion,
+		AnswersPerHour: a.cfg.Replies.AnswersPerHour, Webhooks: webhooks,
 		Log: a.log.With("part", "router"), Metrics: a.registry,
 	})
 	if err != nil {

@@ -63,6 +63,8 @@
 //	replies.business               BECKON_BUSINESS_NAME
 //	replies.help_contact           BECKON_HELP_CONTACT
 //	replies.answers_per_hour       BECKON_ANSWERS_PER_HOUR         6
+//	replies.webhook_secret         BECKON_WEBHOOK_SECRET
+//	replies.webhook_private        BECKON_WEBHOOK_PRIVATE          no
 //
 // The file may have a list besides, senders, whose items SenderReference describes. A list needs no variables: what changes
 // from machine to machine is one sender's.

@@ -146,6 +146,9 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	}
 	linked.New = true
 	var p pipeline
+	if r.Keyword == "" {
+		p.exec(`insert into reply_task (sid, conversation_id, seq) values ($1, $2::uuid, $3)`, r.SID, conversation, int64(r.Seq))
+	}
 	if r.Consent != nil {
 		entry := *r.Consent
 		entry.Org = linked.Org

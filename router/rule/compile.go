@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -65,12 +66,26 @@ func (e *expression) text() string {
 }
 
 type compiler struct {
-	env *cel.Env
+	env     *cel.Env
+	replies *compiler // for the expressions of reply rules
 }
 
 func newCompiler() (*compiler, error) {
+	env, err := newEnv(notificationVariables())
+	if err != nil {
+		return nil, err
+	}
+	replies, err := newEnv(replyVariables())
+	if err != nil {
+		return nil, err
+	}
+	return &compiler{env: env, replies: &compiler{env: replies}}, nil
+}
+
+// notificationVariables declares what a rule about notifications can see.
+func notificationVariables() []cel.EnvOption {
 	fields := cel.MapType(cel.StringType, cel.DynType)
-	env, err := cel.NewEnv(
+	return []cel.EnvOption{
 		cel.Variable(recordName, fields),
 		cel.Variable(previousName, fields),
 		cel.Variable(changedName, cel.MapType(cel.StringType, cel.BoolType)),
@@ -79,6 +94,12 @@ func newCompiler() (*compiler, error) {
 		cel.Variable(orgName, cel.StringType),
 		cel.Variable(receivedName, cel.TimestampType),
 		cel.Macros(cel.GlobalVarArgMacro("changed", expandChanged)),
+	}
+}
+
+func newEnv(variables []cel.EnvOption) (*cel.Env, error) {
+	env, err := cel.NewEnv(append(
+		variables,
 		ext.Strings(),
 		ext.Math(),
 		cel.DefaultUTCTimeZone(true),
@@ -92,11 +113,11 @@ func newCompiler() (*compiler, error) {
 			cel.ValidateRegexProgramSizeLimit(maxRegexProgram),
 			cel.ValidateComprehensionNestingLimit(maxLoopNesting),
 		),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("set up the CEL environment: %w", err)
 	}
-	return &compiler{env: env}, nil
+	return env, nil
 }
 
 // expandChanged turns changed("X") into a look-up, which is faster than a function and knows its field at load.
@@ -214,6 +235,8 @@ func readable(message string) string {
 	switch {
 	case undeclared == nil:
 		return message
+	case slices.Contains([]string{"reply", "conversation"}, strings.SplitN(undeclared[1], ".", 2)[0]):
+		return message + "; reply rules (on: reply) have the names that rules.md lists"
 	case undeclared[1] == "notification" || strings.HasPrefix(undeclared[1], "notification."):
 		return "notification has id, object, org and received_at only, as in notification.id"
 	case strings.HasPrefix(undeclared[1], "_") || strings.HasPrefix(undeclared[1], "@"):

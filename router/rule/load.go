@@ -70,9 +70,11 @@ func Load(fsys fs.FS, opts Options) (*Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range l.parse(compiler, name, data) {
+		rules, replies := l.parse(compiler, name, data)
+		for _, r := range rules {
 			set.add(r)
 		}
+		set.replies = append(set.replies, replies...)
 	}
 	if err := l.problems.err(); err != nil {
 		return nil, err
@@ -140,7 +142,7 @@ func (l *loader) read(name string) ([]byte, error) {
 }
 
 // parse gives the rules of one file; those with mistakes are only good for finding more mistakes.
-func (l *loader) parse(compiler *compiler, name string, data []byte) []*Rule {
+func (l *loader) parse(compiler *compiler, name string, data []byte) (rules []*Rule, replies []*ReplyRule) {
 	p := &ruleParser{
 		reader:   reader{file: newFile(name, data), problems: l.problems},
 		compiler: compiler,
@@ -148,23 +150,24 @@ func (l *loader) parse(compiler *compiler, name string, data []byte) []*Rule {
 	}
 	root := p.document(data)
 	if root == nil {
-		return nil
+		return nil, nil
 	}
 	list := p.fields(root, "a rule file", []string{"rules"})["rules"]
 	if list == nil {
 		p.errorf(root, `a rule file needs the key "rules" with a list of rules`)
-		return nil
+		return nil, nil
 	}
 	if isNull(list) {
-		return nil
+		return nil, nil
 	}
-	var rules []*Rule
 	for _, node := range p.items(list, "rules") {
-		if r := p.rule(node); r != nil {
+		if onReply(node) {
+			replies = append(replies, p.replyRule(node))
+		} else if r := p.rule(node); r != nil {
 			rules = append(rules, r)
 		}
 	}
-	return rules
+	return rules, replies
 }
 
 func (s *Set) add(r *Rule) {

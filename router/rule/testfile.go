@@ -17,6 +17,7 @@ type Test struct {
 	Line   int
 	Name   string
 	Input  Input
+	Reply  *ReplyInput   // of a test of reply rules: then Input is not used
 	Expect []Expectation // rules that must match (or fail, or have no recipient); all others must not match
 }
 
@@ -33,6 +34,9 @@ type Expectation struct {
 	Vars        map[string]*string // a subset of the variables, as text; nil is null
 	Text        map[message.Channel]string
 	NoRecipient bool
+	Ask         string // the name of a reply rule's question
+	Webhook     string
+	Mark        *bool
 	Error       bool   // the rule must fail ...
 	ErrorText   string // ... with an error that contains this
 }
@@ -91,11 +95,16 @@ func (p *testParser) tests(data []byte) []Test {
 
 func (p *testParser) test(node *yaml.Node) Test {
 	test := Test{File: p.name, Line: node.Line}
-	keys := p.fields(node, "a test", []string{"name", "notification", "previous", "known", "expect"})
+	keys := p.fields(node, "a test", []string{"name", "notification", "previous", "known", "expect", "reply", "conversation", "record"})
 	if node.Kind != yaml.MappingNode {
 		return test
 	}
-	for _, key := range []string{"name", "notification", "expect"} {
+	about := "notification"
+	if keys["reply"] != nil {
+		about = "reply"
+		test.Reply = p.reply(keys)
+	}
+	for _, key := range []string{"name", about, "expect"} {
 		if keys[key] == nil {
 			p.errorf(node, "the test has no %q, which every test needs", key)
 		}
@@ -183,7 +192,7 @@ func (p *testParser) texts(node *yaml.Node, what string) []string {
 func (p *testParser) expectation(node *yaml.Node) Expectation {
 	e := Expectation{Line: node.Line}
 	keys := p.fields(node, "an expectation", []string{
-		"rule", "to", "channels", "language", "contact", "purpose", "template", "vars", "text", "no_recipient", "error",
+		"rule", "to", "channels", "language", "contact", "purpose", "template", "vars", "text", "no_recipient", "error", "ask", "webhook", "mark",
 	})
 	if node.Kind != yaml.MappingNode {
 		return e
@@ -201,6 +210,11 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 		e.Channels = p.texts(n, "channels")
 	}
 	e.Language, e.Contact = p.optional(keys["language"], "language"), p.optional(keys["contact"], "contact")
+	e.Ask, e.Webhook = p.text(keys["ask"], "ask"), p.text(keys["webhook"], "webhook")
+	if n := keys["mark"]; n != nil {
+		mark := p.boolean(n, "mark")
+		e.Mark = &mark
+	}
 	e.NoRecipient = p.boolean(keys["no_recipient"], "no_recipient")
 	if n := keys["error"]; n != nil {
 		e.Error = true

@@ -61,6 +61,10 @@ func (t *testRun) fail(line int, format string, args ...any) {
 }
 
 func (t *testRun) check() {
+	if t.test.Reply != nil {
+		t.checkReply()
+		return
+	}
 	rules := t.set.ForObject(t.test.Input.Object)
 	if len(rules) == 0 {
 		t.fail(t.test.Line, "no rule is for object %q, so this test shows nothing", t.test.Input.Object)

@@ -22,6 +22,7 @@ type facts struct {
 	record       fieldMap
 	previous     fieldMap
 	changed      fieldMap
+	reply        map[string]any // the names of a reply rule; nil for a rule about notifications
 }
 
 func newFacts(in *Input, s *schema) *facts {
@@ -50,7 +51,8 @@ func (f *facts) ResolveName(name string) (any, bool) {
 	case receivedName:
 		return types.Timestamp{Time: f.in.Received}, true
 	}
-	return nil, false
+	value, ok := f.reply[name]
+	return value, ok
 }
 
 // Parent is nil: there is no outer scope.

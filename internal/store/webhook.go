@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Webhook is a notice of a reply rule that is to be posted.
+type Webhook struct {
+	ID    string
+	URL   string
+	Body  string
+	Tries int // before this one
+}
+
+// TakeWebhook returns a webhook that is due, and keeps others off it for the lease; nil when none is due. Whoever dies with it leaves
+// it to the next try: its id is the same, so that the receiver can tell.
+func (s *Store) TakeWebhook(ctx context.Context, lease time.Duration) (*Webhook, error) {
+	var w Webhook
+	err := s.pool.QueryRow(ctx, `update webhook set tries = tries + 1, due_at = now() + $1::interval, updated_at = now()
+		where id = any (array(select id from webhook where state = 'queued' and due_at <= now() order by due_at limit 1 for update skip locked))
+		returning id::text, url, body, tries - 1`, lease).Scan(&w.ID, &w.URL, &w.Body, &w.Tries)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil //nolint:nilnil // none is due
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take a webhook: %w", err)
+	}
+	return &w, nil
+}
+
+// EndWebhook notes what became of a try: delivered when why is empty, else due again after the wait, or failed for good with a
+// wait of 0.
+func (s *Store) EndWebhook(ctx context.Context, id, why string, wait time.Duration) error {
+	_, err := s.pool.Exec(ctx, `update webhook set error = $2, updated_at = now(), due_at = now() + $3::interval,
+			state = case when $2 = '' then 'delivered' when $3::interval = '0' then 'failed' else 'queued' end
+		where id = $1::uuid and state = 'queued'`, id, clean(why), wait)
+	if err != nil {
+		return fmt.Errorf("note what became of a webhook: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package rule_test
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/notification"
+	"github.com/beckonhq/beckon/router/rule"
+)
+
+const replyRules = `
+rules:
+  - name: confirmed
+    on: reply
+    object: Appointment__c
+    when: conversation.rule == "appointment-reminder" && reply.word == "yes" && record.Status__c == "Confirmed"
+    answer: appointment-confirmed
+    language: record.Language__c
+    vars: {first_name: record.First_Name__c}
+  - name: rated
+    on: reply
+    when: reply.question == "rating" && reply.answer != ""
+    ask: {name: why, template: ask-why, answers: [price, Service, 5], expires_after: 2h}
+  - name: broken
+    on: reply
+    when: int(reply.text) > 3
+    mark: true
+  - name: anything-else
+    on: reply
+    when: reply.channel == "sms"
+    webhook: https://example.com/hook
+    mark: true
+`
+
+func replySet(t *testing.T, text string) (*rule.Set, error) {
+	t.Helper()
+	return rule.Load(fstest.MapFS{"r.yaml": {Data: []byte(text)}}, rule.Options{})
+}
+
+func TestDecideReply(t *testing.T) {
+	t.Parallel()
+	set, err := replySet(t, replyRules)
+	require.NoError(t, err)
+	require.Empty(t, set.Rules())
+	require.Len(t, set.ReplyRules(), 4)
+	in := rule.ReplyInput{
+		Text: " YES! ", Channel: "sms", Object: "appointment__c", Conversation: rule.ConversationFacts{Rule: "appointment-reminder"},
+		Record: rule.Snapshot{Seen: true, Fields: map[string]string{"Status__c": "Confirmed", "Language__c": "es", "First_Name__c": "Ana"}},
+	}
+	d := rule.DecideReply(set, in)
+	require.Equal(t, notification.Matched, d.Outcome)
+	require.Equal(t, &rule.ReplyAct{Rule: "confirmed", Template: "appointment-confirmed", Language: "es", Vars: map[string]any{"first_name": "Ana"}}, d.Act)
+	require.Len(t, d.Results, 1, "the rules after it are not asked")
+
+	in.Record = rule.Snapshot{} // an unknown field is null
+	d = rule.DecideReply(set, in)
+	require.Equal(t, "anything-else", d.Act.Rule)
+	require.Equal(t, rule.VerdictError, d.Results[2].Verdict, "an error is the rule's own")
+	require.True(t, d.Act.Mark)
+	require.Equal(t, "https://example.com/hook", d.Act.Webhook)
+
+	in = rule.ReplyInput{Text: "SERVICE.", Channel: "whatsapp", Question: "rating", Answers: []string{"price", "Service"}}
+	d = rule.DecideReply(set, in)
+	require.Equal(t, "Service", d.Answer)
+	require.Equal(t, "why", d.Act.Ask.Name)
+	require.Equal(t, []string{"price", "Service", "5"}, d.Act.Ask.Answers)
+	in.Text = "the service was fine"
+	d = rule.DecideReply(set, in)
+	require.Empty(t, d.Answer)
+	require.Nil(t, d.Act)
+	require.Equal(t, notification.RuleError, d.Outcome)
+	in.Text, in.Button = "1", "ask"
+	require.Equal(t, notification.NoMatch, rule.DecideReply(set, in).Outcome)
+	require.Equal(t, notification.NoMatch, rule.DecideReply(nil, in).Outcome)
+}
+
+func TestWord(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"yes": "yes", " ¡Sí! ": "sí", "5.": "5", "": "", "!!": "", "yes please": "", "y\nn": "",
+	} {
+		require.Equal(t, want, rule.Word(text), text)
+	}
+}
+
+func TestBadReplyRules(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{name: a, on: reply, when: 'true'}`:                                                               "does nothing",
+		`{name: a, on: message, when: 'true', mark: true}`:                                                 "on is \"message\"",
+		`{name: a, on: reply, when: 'true', mark: true, to: '"x"'}`:                                        "unknown key \"to\"",
+		`{name: a, on: reply, mark: true}`:                                                                 "has no \"when\"",
+		`{name: a, on: reply, when: 'changed("X")', mark: true}`:                                           "changed",
+		`{name: a, on: reply, when: 'reply.txt == ""', mark: true}`:                                        "reply rules",
+		`{name: a, on: reply, when: 'previous.X == ""', mark: true}`:                                       "previous",
+		`{name: a, on: reply, when: 'true', webhook: 'ftp://x'}`:                                           "must be a URL",
+		`{name: a, on: reply, when: 'true', webhook: 'https://u:p@x/'}`:                                    "without a user",
+		`{name: a, on: reply, when: 'true', answer: t, ask: {name: q, template: t, answers: [a]}}`:         "both",
+		`{name: a, on: reply, when: 'true', ask: {name: q, template: t, answers: []}}`:                     "1 to 50",
+		`{name: a, on: reply, when: 'true', ask: {name: q, template: t, answers: [a, A]}}`:                 "twice",
+		`{name: a, on: reply, when: 'true', ask: {name: q, template: t, answers: [a], expires_after: 1s}}`: "at least",
+		`{name: a, object: C, when: 'reply.text == ""', to: '"x"', channels: [sms], template: t}`:          "reply rules",
+	} {
+		_, err := replySet(t, "rules:\n  - "+text+"\n")
+		require.ErrorContains(t, err, want, text)
+	}
+}
+
+func TestReplyTests(t *testing.T) {
+	t.Parallel()
+	set, err := replySet(t, replyRules)
+	require.NoError(t, err)
+	tests, err := rule.LoadTests(fstest.MapFS{"r_test.yaml": {Data: []byte(`
+tests:
+  - name: yes
+    reply: {text: "yes"}
+    conversation: {rule: appointment-reminder, object: Appointment__c}
+    record: {Status__c: Confirmed, First_Name__c: Ana}
+    expect: [{rule: confirmed, template: appointment-confirmed, vars: {first_name: Ana}, mark: false}]
+  - name: rating
+    reply: {text: "4", question: rating, answers: ["1", "4"], channel: whatsapp}
+    expect: [{rule: rated, ask: why}]
+  - name: something else
+    reply: {text: "when?"}
+    expect: [{rule: anything-else, mark: true, webhook: "https://example.com/hook"}, {rule: broken, error: conversion}]
+  - name: wrong
+    reply: {text: "yes"}
+    expect: [{rule: confirmed}]
+  - name: wrong, too
+    reply: {text: "4", question: rating, answers: ["4"]}
+    expect: [{rule: rated, ask: how, template: other}]
+`)}})
+	require.NoError(t, err)
+	results := rule.RunTests(set, tests, nil)
+	for _, r := range results[:3] {
+		require.Empty(t, r.Failures, r.Name)
+	}
+	require.NotEmpty(t, results[3].Failures)
+	require.Len(t, results[4].Failures, 2)
+	_, err = rule.LoadTests(fstest.MapFS{"r_test.yaml": {Data: []byte(`{tests: [{name: a, reply: {text: x}, previous: {}, expect: []}]}`)}})
+	require.ErrorContains(t, err, "previous")
+}
