@@ -144,7 +144,7 @@ func (p *policies) reload(ctx context.Context) {
 	}
 	p.running.Store(next)
 	p.reloads.WithLabelValues("ok").Inc()
-	p.log.InfoContext(ctx, "new rules are running", "rule_set", next.Rules.Version(), "rules", len(next.Rules.Rules()))
+	p.log.InfoContext(ctx, "new rules are running", "rule_set", next.Rules.Version(), "rules", next.Rules.Len())
 }
 
 // watch reloads on a change of the files and on every value of hup, until ctx ends.

@@ -172,10 +172,10 @@ func (d *doctor) policy(r *root) []finding {
 		return say(bad, err.Error(), "")
 	case p.count("error") > 0:
 		return say(bad, plural(p.count("error"), "mistake")+" in the rules and templates", "see beckon rules check")
-	case len(p.rules.Rules()) == 0:
+	case p.rules.Len() == 0:
 		return say(warning, "no rules in "+p.rulesDir, "no message is ever sent; write one, or set BECKON_RULES_DIR")
 	}
-	text := fmt.Sprintf("%s in %s, %s in %s", plural(len(p.rules.Rules()), "rule"), p.rulesDir,
+	text := fmt.Sprintf("%s in %s, %s in %s", plural(p.rules.Len(), "rule"), p.rulesDir,
 		plural(len(p.templates.Names()), "template"), p.tplDir)
 	if n := p.count("warning"); n > 0 {
 		return say(warning, text+", with "+plural(n, "warning"), "see beckon rules check")

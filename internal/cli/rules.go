@@ -69,12 +69,21 @@ func (r *root) reportCheck(p *policy, tests int, asJSON bool) error {
 	for _, one := range p.rules.Rules() {
 		files[one.File] = true
 	}
+	for _, one := range p.rules.ReplyRules() {
+		files[one.File] = true
+	}
 	if len(files) == 0 {
 		r.complain("%s: warning: no rules here, so no message is ever sent\n", p.rulesDir)
 	}
-	r.printf("%s in %s are good, with %s and %s (rule set %s)\n", plural(len(p.rules.Rules()), "rule"), plural(len(files), "file"),
+	r.printf("%s in %s are good, with %s and %s (rule set %s)\n", plural(p.rules.Len(), "rule"), plural(len(files), "file"),
 		plural(tests, "test"), plural(len(p.templates.Names()), "template"), p.rules.Version())
 	return nil
+}
+
+// replyRuleView is a rule for replies as rules list --json gives it.
+type replyRuleView struct {
+	On string `json:"on"`
+	*rule.ReplyRule
 }
 
 func (r *root) rulesList() *cobra.Command {
@@ -96,28 +105,42 @@ func (r *root) rulesList() *cobra.Command {
 						return err
 					}
 				}
+				for _, one := range p.rules.ReplyRules() {
+					if err := r.printJSON(replyRuleView{"reply", one}); err != nil {
+						return err
+					}
+				}
 				return nil
 			}
-			table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(table, "RULE\tOBJECT\tTEMPLATE\tCHANNELS\tPURPOSE\tONCE\tDELAY\tPLACE")
-			for _, one := range p.rules.Rules() {
-				channels := make([]string, len(one.Channels))
-				for i, c := range one.Channels {
-					channels[i] = string(c)
-				}
-				delay := "-"
-				if one.Delay > 0 {
-					delay = one.Delay.String()
-				}
-				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s:%d\n", one.Name, one.Object, one.Template,
-					strings.Join(channels, ","), one.Purpose, dash(string(one.Once)), delay, filepath.Join(p.rulesDir, one.File), one.Line)
-			}
-			return table.Flush()
+			return r.ruleTable(p)
 		},
 	}
 	flags.addRules(cmd)
 	jsonFlag(cmd, &asJSON, "one JSON object a line")
 	return cmd
+}
+
+// ruleTable lists the rules about notifications, then those for replies.
+func (r *root) ruleTable(p *policy) error {
+	table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "RULE\tOBJECT\tTEMPLATE\tCHANNELS\tPURPOSE\tONCE\tDELAY\tPLACE")
+	for _, one := range p.rules.Rules() {
+		channels := make([]string, len(one.Channels))
+		for i, c := range one.Channels {
+			channels[i] = string(c)
+		}
+		delay := "-"
+		if one.Delay > 0 {
+			delay = one.Delay.String()
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s:%d\n", one.Name, one.Object, one.Template,
+			strings.Join(channels, ","), one.Purpose, dash(string(one.Once)), delay, filepath.Join(p.rulesDir, one.File), one.Line)
+	}
+	for _, one := range p.rules.ReplyRules() {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t-\t-\t-\t%s:%d\n", one.Name, dash(one.Object), dash(one.Template()), "on reply",
+			filepath.Join(p.rulesDir, one.File), one.Line)
+	}
+	return table.Flush()
 }
 
 func (r *root) rulesTest() *cobra.Command {

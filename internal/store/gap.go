@@ -124,11 +124,12 @@ func queueSuspicions(p *pipeline, candidates []*Candidate) {
 		byID[c.Message.ID] = c
 		ids = append(ids, c.Message.ID)
 	}
-	p.query(`select m.id::text, g.id, greatest(g.began, coalesce(n.received_at, m.created_at) - $2::interval), g.ended,
+	p.query(`select m.id::text, g.id, greatest(g.began, coalesce(n.received_at, i.received_at, m.created_at) - $2::interval), g.ended,
 			array(select a.channel from attempt a where a.message_id = m.id and a.gap_id = g.id)
 		from gap g join message m on m.id = any ($1::text[]::uuid[])
 		left join notification n on n.org = m.org and n.id = m.notification_id
-		where coalesce(n.received_at, m.created_at) <= g.ended + $2::interval order by g.id`,
+		left join inbound i on i.sid = m.origin_key and m.origin in ('compliance', 'reply_rule')
+		where coalesce(n.received_at, i.received_at, m.created_at) <= g.ended + $2::interval order by g.id`,
 		func(rows pgx.Rows) error {
 			var id string
 			var found suspicion
@@ -231,8 +232,9 @@ func (s *Store) GapFacts(ctx context.Context, l Lookup, sids []string) (GapFacts
 			}, string(l.Address), l.MessageID)
 		p.query(`select not exists (select from message m join gap g on g.id = $4
 				left join notification n on n.org = m.org and n.id = m.notification_id
+		left join inbound i on i.sid = m.origin_key and m.origin in ('compliance', 'reply_rule')
 				where m.recipient = $1 and m.id <> $2::uuid and $3 = any (m.channels) and m.state in ('queued', 'sending', 'unknown')
-				and coalesce(n.received_at, m.created_at) <= g.ended + $5::interval
+				and coalesce(n.received_at, i.received_at, m.created_at) <= g.ended + $5::interval
 				and not exists (select from attempt a where a.message_id = m.id and a.gap_id = g.id and a.channel = $3 and a.state <> 'unknown'))`,
 			func(rows pgx.Rows) (err error) {
 				facts.Alone, err = pgx.CollectOneRow(rows, pgx.RowTo[bool])

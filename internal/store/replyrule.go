@@ -19,6 +19,9 @@ import (
 // answerValidity is how long an automatic answer may wait before it is too late for it.
 const answerValidity = time.Hour
 
+// staleReply is the age of a reply at which it is not answered automatically any more: it waited out an outage.
+const staleReply = 24 * time.Hour
+
 // PendingReply is a reply that waits for its decision, with what that may depend on.
 type PendingReply struct {
 	SID          string
@@ -65,11 +68,12 @@ type ReplyResult struct {
 	SID     string // empty: no reply waits
 	Outcome notification.Outcome
 	Rule    string
-	Held    string // why the automatic answer was not made: paused, loop, no_text; empty when it was, or there was none
+	Held    string // why the automatic answer was not made: late, paused, loop, no_text; empty when it was, or there was none
 }
 
 // Why an automatic answer was not made.
 const (
+	HeldLate   = "late"    // the reply is older than a day
 	HeldPaused = "paused"  // a human has answered a short while ago
 	HeldLoop   = "loop"    // two machines seem to talk
 	HeldNoText = "no_text" // the template has nothing for the channel
@@ -125,7 +129,9 @@ func readPending(ctx context.Context, tx pgx.Tx, sid string) (*PendingReply, err
 	}
 	var p pipeline
 	p.query(`select name, answers from question where conversation_id = $1::uuid and state = 'open' and expires_at > now()`,
-		func(rows pgx.Rows) error { return each(rows, []any{&r.Question, &r.Answers}, func() error { return nil }) }, c.ID)
+		func(rows pgx.Rows) error {
+			return each(rows, []any{&r.Question, &r.Answers}, func() error { return nil })
+		}, c.ID)
 	m := &r.Answered
 	var fields []byte
 	p.query(`select m.id::text, m.org, m.rule, m.template, m.language, m.object, m.record_id, m.contact_id, r.fields
@@ -155,6 +161,8 @@ func writeDecided(ctx context.Context, tx pgx.Tx, r *PendingReply, d DecidedRepl
 		switch {
 		case err != nil:
 			return err
+		case r.Now.Sub(r.Received) > staleReply:
+			result.Held = HeldLate
 		case c.PausedUntil.After(r.Now):
 			result.Held = HeldPaused
 		case loop:

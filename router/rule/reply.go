@@ -40,8 +40,8 @@ type Question struct {
 	ExpiresAfter time.Duration `json:"expires_after"` // then an answer is an ordinary reply; nanoseconds
 }
 
-// template is the one that the rule writes by; empty when it writes nothing.
-func (r *ReplyRule) template() string {
+// Template is the one that the rule writes by; empty when it writes nothing.
+func (r *ReplyRule) Template() string {
 	if r.Ask != nil {
 		return r.Ask.Template
 	}
@@ -160,7 +160,7 @@ func (r *ReplyRule) decide(f *facts) (act *ReplyAct, result Result) {
 }
 
 func (r *ReplyRule) act(f *facts) (*ReplyAct, error) {
-	act := &ReplyAct{Rule: r.Name, Template: r.template(), Ask: r.Ask, Webhook: r.Webhook, Mark: r.Mark}
+	act := &ReplyAct{Rule: r.Name, Template: r.Template(), Ask: r.Ask, Webhook: r.Webhook, Mark: r.Mark}
 	var err error
 	if act.Language, err = r.language.evalText(f); err != nil {
 		return nil, err

@@ -120,7 +120,7 @@ func (p *ruleParser) replyExpressions(r *ReplyRule, keys map[string]*yaml.Node) 
 }
 
 func (p *ruleParser) checkReplyTemplate(r *ReplyRule, node *yaml.Node) {
-	name, known := r.template(), p.loader.opts.Templates
+	name, known := r.Template(), p.loader.opts.Templates
 	if name == "" || known == nil {
 		return
 	}

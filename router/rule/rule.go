@@ -86,7 +86,15 @@ func (s *Set) Version() string {
 	return s.version
 }
 
-// Rules gives all rules, by file name and then in the order of the file.
+// Len is the number of rules, those for replies too.
+func (s *Set) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.rules) + len(s.replies)
+}
+
+// Rules gives all rules about notifications, by file name and then in the order of the file.
 func (s *Set) Rules() []*Rule {
 	if s == nil {
 		return nil
