@@ -210,6 +210,6 @@ func TestWebhooksAreTriedAgain(t *testing.T) {
 			_, err := w.db.Exec(context.Background(), `update webhook set due_at = now() where error <> ''`)
 			return err == nil && w.count(`select count(*) from webhook where state = $1`, state) == 1
 		}, patience, 20*time.Millisecond)
-		require.EqualValues(t, max(server.refuse+1, 1), server.calls.Load())
+		require.Equal(t, server.refuse+1, server.calls.Load())
 	}
 }

@@ -72,11 +72,14 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 		if linked, err = findAnswered(ctx, tx, r); err != nil {
 			return err
 		}
-		optedOut, err := hadOptedOut(ctx, tx, string(r.From))
+		if r.Answer == nil {
+			return writeReply(ctx, tx, r, &linked)
+		}
+		optedOut, err := hadOptedOut(ctx, tx, string(r.From)) // before its own word is written
 		if err != nil {
 			return err
 		}
-		if err := writeReply(ctx, tx, r, &linked); err != nil || r.Answer == nil {
+		if err := writeReply(ctx, tx, r, &linked); err != nil {
 			return err
 		}
 		return confirm(ctx, tx, r, &linked, optedOut)

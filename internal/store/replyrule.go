@@ -102,7 +102,8 @@ func (s *Store) DecideReply(ctx context.Context, perHour int, decide func(Pendin
 		if err != nil {
 			return err
 		}
-		return writeDecided(ctx, tx, pending, decide(*pending), perHour, &result)
+		result, err = writeDecided(ctx, tx, pending, decide(*pending), perHour)
+		return err
 	})
 	return result, err
 }
@@ -154,13 +155,14 @@ func readPending(ctx context.Context, tx pgx.Tx, sid string) (*PendingReply, err
 	return &r, nil
 }
 
-func writeDecided(ctx context.Context, tx pgx.Tx, r *PendingReply, d DecidedReply, perHour int, result *ReplyResult) error {
+func writeDecided(ctx context.Context, tx pgx.Tx, r *PendingReply, d DecidedReply, perHour int) (ReplyResult, error) {
 	c := &r.Conversation
+	result := ReplyResult{SID: r.SID, Outcome: d.Outcome, Rule: d.Rule}
 	if d.Content != nil {
 		loop, err := talksToMachine(ctx, tx, Reply{From: r.From, Sender: c.Sender, Channel: c.Channel, Body: r.Text}, perHour)
 		switch {
 		case err != nil:
-			return err
+			return result, err
 		case r.Now.Sub(r.Received) > staleReply:
 			result.Held = HeldLate
 		case c.PausedUntil.After(r.Now):
@@ -171,7 +173,6 @@ func writeDecided(ctx context.Context, tx pgx.Tx, r *PendingReply, d DecidedRepl
 			result.Held = HeldNoText
 		}
 	}
-	result.Outcome, result.Rule = d.Outcome, d.Rule
 	var p pipeline
 	if r.Question != "" && d.Answer != "" {
 		p.exec(`update question set state = 'answered', answer = $2, answered_by = $3 where conversation_id = $1::uuid and state = 'open'`,
@@ -179,7 +180,7 @@ func writeDecided(ctx context.Context, tx pgx.Tx, r *PendingReply, d DecidedRepl
 	}
 	if d.Content != nil && result.Held == "" {
 		if err := queueAutomatic(&p, r, d); err != nil {
-			return err
+			return result, err
 		}
 	}
 	if d.Mark {
@@ -190,12 +191,12 @@ func writeDecided(ctx context.Context, tx pgx.Tx, r *PendingReply, d DecidedRepl
 			uuid.Must(uuid.NewV7()).String(), r.SID, d.Webhook.URL, clean(d.Webhook.Body))
 	}
 	if err := queueReplyDecision(&p, r.SID, d, result.Held); err != nil {
-		return err
+		return result, err
 	}
 	if err := p.run(ctx, tx); err != nil {
-		return fmt.Errorf("write the decision about a reply: %w", err)
+		return result, fmt.Errorf("write the decision about a reply: %w", err)
 	}
-	return nil
+	return result, nil
 }
 
 // queueAutomatic makes the answer, and the question that it asks.
