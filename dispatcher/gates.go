@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"slices"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/consent"
@@ -39,13 +40,15 @@ type gate struct {
 	ask  func(c *store.Candidate, channel message.Channel) ruling
 }
 
+const routeName = "route"
+
 // gates is the way of every message to Twilio, whatever it comes from, in order.
 func gates(sender Sender) []gate {
 	return []gate{
-		{"route", routeGate(sender)}, // is there a sender and content for the channel
-		{"consent", consentGate},     // does the person allow it
-		{"window", windowGate},       // does WhatsApp allow it now
-		{"address", addressGate},     // is no other call to this address open
+		{routeName, routeGate(sender)}, // is there a sender and content for the channel
+		{"consent", consentGate},       // does the person allow it
+		{"window", windowGate},         // does WhatsApp allow it now
+		{"address", addressGate},       // is no other call to this address open
 	}
 }
 
@@ -115,13 +118,19 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 				Wait: r.wait, Behind: r.behind, On: channel, Answers: append(answers, answer(channel, name, "wait: "+r.behind)),
 			}
 		case r.refuse == "":
-			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: answers}
+			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: passing(answers)}
 		case gravity(r.refuse) > gravity(worst):
 			worst = r.refuse
 		}
 		answers = append(answers, answer(channel, name, r.refuse))
 	}
 	return store.Verdict{Suppress: worst, Answers: answers}
+}
+
+// passing are the answers worth keeping of a message that goes: not that a channel before has no route, which is so for all
+// messages of its rule, and would cost each of them a row.
+func passing(answers []store.GateAnswer) []store.GateAnswer {
+	return slices.DeleteFunc(answers, func(a store.GateAnswer) bool { return a.Gate == routeName })
 }
 
 func answer(channel message.Channel, gate string, reason message.Reason) store.GateAnswer {
