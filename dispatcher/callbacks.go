@@ -28,6 +28,9 @@ var errUnreadable = errors.New("the callback can't be read")
 // statusLoop applies delivery statuses, all that wait in one transaction.
 func (d *Dispatcher) statusLoop(ctx context.Context) error {
 	for {
+		if err := d.onOurLedger(ctx); err != nil {
+			return err
+		}
 		deliveries, err := d.Status.Fetch(ctx, statusLimit)
 		if err != nil {
 			return err
@@ -110,6 +113,9 @@ func (d *Dispatcher) statusEvent(delivery *stream.Delivery) (store.StatusEvent, 
 // replyLoop works on replies one by one, in the order in which we received them.
 func (d *Dispatcher) replyLoop(ctx context.Context) error {
 	for {
+		if err := d.onOurLedger(ctx); err != nil {
+			return err
+		}
 		deliveries, err := d.Inbound.Fetch(ctx, replyLimit)
 		if err != nil {
 			return err
@@ -197,14 +203,17 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	if verdict.Keyword == consent.None {
 		verdict, source = d.Words.Classify(in.Body), consent.FromKeyword
 	}
-	said := delivery.Stored // not the door's clock: the order of the stream is the order of a person's words
+	said, seq := delivery.Stored, delivery.Seq // not the door's clock: the order of the stream is the order of a person's words
+	if delivery.Get(stream.HeaderFound) != "" || delivery.Get(stream.HeaderFirstStored) != "" {
+		seq = 0 // it came out of order, and its place says nothing
+	}
 	if delivery.Get(stream.HeaderFound) != "" {
-		said = received // it came out of order: what Twilio says of its time counts
+		said = received // what Twilio says of its time counts
 	}
 	reply.Keyword = string(verdict.Keyword)
 	d.noteConsent(&reply, verdict, consent.Entry{
 		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
-		OccurredAt: said, Seq: delivery.Seq,
+		OccurredAt: said, Seq: seq,
 	})
 	return reply, nil
 }

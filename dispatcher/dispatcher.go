@@ -108,6 +108,7 @@ type Config struct {
 	PollAfter      time.Duration                 // how old an attempt short of a final state is when Twilio is asked; default 1 h
 	PollsPerMinute int                           // most such questions; default 60
 	InboundCheck   time.Duration                 // how often Twilio is asked for replies that were missed; default 5 min
+	MissedAfter    time.Duration                 // how old a reply is when its webhook counts as missed; default 2 min
 	Retention      map[stream.Name]time.Duration // of finished stream messages; default 7 days, MESSAGES 1 hour
 	Reactions      *twilio.Reactions             // default: the shipped table
 	Failures       int                           // unclear outcomes in a row that stop a sender; default 5
@@ -130,6 +131,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PollAfter, time.Hour)
 	setDefault(&c.PollsPerMinute, 60)
 	setDefault(&c.InboundCheck, 5*time.Minute)
+	setDefault(&c.MissedAfter, 2*time.Minute)
 	setDefault(&c.ReviewAfter, 24*time.Hour)
 	setDefault(&c.ReviewThen, store.DecideOptOut)
 	if c.Retention == nil {

@@ -31,6 +31,7 @@ type Candidate struct {
 
 	rival      bool // an older message to the same person that this claim does not take
 	suspicions []suspicion
+	crowded    bool // too many look-ups are open for another one
 }
 
 // Verdict is what the gates say of a candidate. Exactly one of Send, Suppress, Expire and Wait is set.

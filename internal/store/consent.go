@@ -63,6 +63,9 @@ func (s *Store) Consent(ctx context.Context, addresses []address.Address) (map[a
 // operator may change his mind.
 func (s *Store) AddConsent(ctx context.Context, entry consent.Entry) error {
 	return s.inTx(ctx, "add to the consent ledger", func(tx pgx.Tx) error {
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		var p pipeline
 		queueEntries(&p, []consent.Entry{entry})
 		return p.run(ctx, tx)
@@ -87,8 +90,12 @@ func queueEntries(p *pipeline, entries []consent.Entry) {
 // queueEntry also settles the reviews of older replies: the person's, or an operator's, newer word counts.
 
 func queueEntry(p *pipeline, e consent.Entry) {
+	// The clocks of Postgres and NATS are two, and either may be set back: what is said now is newer than all that was said
+	// before, and of a person's words the later one in the stream.
 	p.exec(`insert into consent (org, address, channel, action, source, evidence, note, occurred_at, seq)
-		values ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now()), $9) on conflict do nothing`,
+		select $1, $2, $3, $4, $5, $6, $7, greatest(coalesce($8, now()), (
+			select max(occurred_at) + interval '1 microsecond' from consent
+			where address = $2 and ($8::timestamptz is null or seq > 0 and seq < $9::bigint))), $9 on conflict do nothing`,
 		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), e.Evidence, clean(e.Note),
 		orNull(e.OccurredAt), int64(e.Seq))
 	if e.Channel == consent.AllChannels {

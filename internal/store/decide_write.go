@@ -161,6 +161,7 @@ func (d *decision) queueMessages(p *pipeline) error {
 			if err := c.add(m, it.decided.Messages[i].salt); err != nil {
 				return err
 			}
+			c.received = append(c.received, it.envelope.Received)
 			d.result.Made = append(d.result.Made, m.State)
 			if m.State == message.Queued {
 				count(&d.result.ByRule, m.Rule)
@@ -175,20 +176,22 @@ func (d *decision) queueMessages(p *pipeline) error {
 	}
 	p.exec(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			channels, sender, recipient, content, state, reason, detail, not_before, expires_after, salt)
+			channels, sender, recipient, content, state, reason, detail, not_before, expires_after, salt, permitted_at)
 		select id::uuid, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay, validity, salt
+			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay, validity, salt,
+			-- the time of one that could have been sent before a gap's end began then
+			case when exists (select from gap where received <= ended) then received + delay end
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::interval[],
-			$19::interval[], $20::text[])
+			$19::interval[], $20::text[], $22::timestamptz[])
 			u (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt)
+			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt, received)
 		returning id, org, sender, recipient, state, not_before)
 		insert into belt (message_id, org, sender, recipient, due_at)
 		select id, org, sender, recipient, case when not_before > now() then not_before else now() + $21::interval end
 		from made where state = 'queued'`,
 		c.ids, c.orgs, c.notifications, c.records, c.objects, c.contacts, c.rules, c.templates, c.languages, c.purposes,
-		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, c.salts, beltCheck)
+		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, c.salts, beltCheck, c.received)
 	return nil
 }
 
@@ -197,6 +200,7 @@ type messageColumns struct {
 	ids, orgs, notifications, records, objects, contacts, rules, templates, languages, purposes []string
 	channels, senders, recipients, contents, states, reasons, details, salts                    []string
 	delays, validities                                                                          []time.Duration
+	received                                                                                    []time.Time // the notification
 }
 
 func (c *messageColumns) add(m *message.Message, salt string) error {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,15 +54,21 @@ type Linked struct {
 func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 	var linked Linked
 	err := s.inTx(ctx, "store a reply", func(tx pgx.Tx) error {
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		var p pipeline
 		queueAddressLocks(&p, []string{string(r.From)})
 		if err := p.run(ctx, tx); err != nil {
 			return fmt.Errorf("lock the address: %w", err)
 		}
 		known, err := findReply(ctx, tx, r.SID)
-		if err != nil || known != nil {
-			linked = *cmp.Or(known, &Linked{})
+		if err != nil {
 			return err
+		}
+		if known != nil { // perhaps found by a listing, which does not tell all that the webhook says about consent
+			linked = *known
+			return writeWords(ctx, tx, r, linked.Org)
 		}
 		if linked, err = findAnswered(ctx, tx, r); err != nil {
 			return err
@@ -134,15 +139,20 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 		return fmt.Errorf("insert a reply: %w", err)
 	}
 	linked.New = true
+	return writeWords(ctx, tx, r, linked.Org)
+}
+
+// writeWords adds what a reply says about consent.
+func writeWords(ctx context.Context, tx pgx.Tx, r Reply, org notification.OrgID) error {
 	var p pipeline
 	if r.Consent != nil {
 		entry := *r.Consent
-		entry.Org = linked.Org
+		entry.Org = org
 		queueEntry(&p, entry)
 	}
 	if r.Review != nil {
 		review := *r.Review
-		review.Org = linked.Org
+		review.Org = org
 		queueReview(&p, review)
 	}
 	if err := p.run(ctx, tx); err != nil {

@@ -45,6 +45,9 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 	err := s.inTx(ctx, "record outcomes", func(tx pgx.Tx) error {
 		var fitting []Outcome
 		var late []StatusEvent
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		var err error
 		fitting, late, taken, err = lockOutcomes(ctx, tx, outcomes)
 		if err != nil || len(fitting) == 0 {

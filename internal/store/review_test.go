@@ -80,7 +80,8 @@ func TestReviewPausesUntilItIsDecided(t *testing.T) {
 		require.Contains(t, history[0].Note, "leave me alone [en: leave me|us alone, decided by ana]")
 		require.WithinDuration(t, said(1), history[0].OccurredAt, 0, "when the person said it")
 		l.reply(doubtful("IN3", 3))
-		require.Empty(t, l.reviews(false), "nothing to decide about a person who has opted out")
+		require.Len(t, l.reviews(false), 1, "an opt-in that is older than this reply may still be found")
+		require.Equal(t, consent.OptOut, l.state().On(message.WhatsApp))
 	}
 }
 

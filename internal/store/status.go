@@ -39,6 +39,9 @@ type StatusEvent struct {
 func (s *Store) ApplyStatus(ctx context.Context, events []StatusEvent) ([]message.State, error) {
 	var moved []message.State
 	err := s.inTx(ctx, "apply delivery statuses", func(tx pgx.Tx) error {
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		if err := keepEvents(ctx, tx, events); err != nil {
 			return err
 		}
