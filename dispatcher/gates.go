@@ -5,6 +5,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 )
 
@@ -31,6 +32,8 @@ type ruling struct {
 	refuse message.Reason // not on this channel; the next one may do
 	wait   time.Duration  // not now
 	behind message.Reason // why it waits, when that may take long
+	defers bool           // it may not go before: its time begins then
+	words  string         // more than the reason, for people
 }
 
 // gate looks at a message on one channel. Gates are pure. The name is for the trace.
@@ -40,11 +43,12 @@ type gate struct {
 }
 
 // gates is the way of every message to Twilio, whatever it comes from, in order.
-func gates(sender Sender) []gate {
+func gates(sender Sender, law *hours.Law) []gate {
 	return []gate{
 		{"route", routeGate(sender)}, // is there a sender and content for the channel
 		{"consent", consentGate},     // does the person allow it
 		{"window", windowGate},       // does WhatsApp allow it now
+		{"hours", hoursGate(law)},    // is it a time of day to write to the person
 		{"address", addressGate},     // is no other call to this address open
 	}
 }
@@ -102,7 +106,7 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 	if !c.ExpiresAt.IsZero() && !c.Now.Before(c.ExpiresAt) {
 		return store.Verdict{Expire: true}
 	}
-	worst := message.ReasonNoRoute
+	worst, detail := message.ReasonNoRoute, ""
 	var answers []store.GateAnswer
 	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
 		channel := c.Message.Channels[i]
@@ -112,20 +116,20 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 			return store.Verdict{Wait: r.wait, On: channel}
 		case r.wait > 0:
 			return store.Verdict{
-				Wait: r.wait, Behind: r.behind, On: channel, Answers: append(answers, answer(channel, name, "wait: "+r.behind)),
+				Wait: r.wait, Behind: r.behind, On: channel, Defer: r.defers, Answers: append(answers, answer(channel, name, "wait: "+r.behind, r.words)),
 			}
 		case r.refuse == "":
 			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: answers}
 		case gravity(r.refuse) > gravity(worst):
-			worst = r.refuse
+			worst, detail = r.refuse, r.words
 		}
-		answers = append(answers, answer(channel, name, r.refuse))
+		answers = append(answers, answer(channel, name, r.refuse, r.words))
 	}
-	return store.Verdict{Suppress: worst, Answers: answers}
+	return store.Verdict{Suppress: worst, Detail: detail, Answers: answers}
 }
 
-func answer(channel message.Channel, gate string, reason message.Reason) store.GateAnswer {
-	return store.GateAnswer{Channel: string(channel), Gate: gate, Answer: string(reason)}
+func answer(channel message.Channel, gate string, reason message.Reason, words string) store.GateAnswer {
+	return store.GateAnswer{Channel: string(channel), Gate: gate, Answer: string(reason), Words: words}
 }
 
 // pass asks the gates in order, and returns the first that does not let the message pass.
@@ -146,8 +150,10 @@ func freeText(c *store.Candidate, channel message.Channel) bool {
 func gravity(reason message.Reason) int {
 	switch reason { //nolint:exhaustive // the reasons of gates only
 	case message.ReasonOptedOut:
-		return 2
+		return 3
 	case message.ReasonNoConsent:
+		return 2
+	case message.ReasonQuietHours:
 		return 1
 	}
 	return 0

@@ -11,6 +11,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/twilio"
 )
@@ -19,6 +20,7 @@ import (
 func bare(sender Sender) *lane {
 	m, _ := newMetrics(prometheus.NewRegistry())
 	config := Config{Tries: 3, ReconcileAfter: time.Minute, Log: slog.New(slog.DiscardHandler)}.withDefaults()
+	config.Hours, _ = hours.Shipped()
 	d := &Dispatcher{Config: config, metrics: m}
 	d.lanes = []*lane{d.newLane(Lane{Sender: sender, Account: "AC1"})}
 	return d.lanes[0]
@@ -30,7 +32,7 @@ func everySender() Sender {
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	now := time.Date(2026, 5, 1, 18, 0, 0, 0, time.UTC)
 	mark := func(action consent.Action, hours int) consent.Mark {
 		return consent.Mark{Action: action, At: now.Add(time.Duration(hours) * time.Hour)}
 	}

@@ -173,6 +173,11 @@ func approvedTemplates() map[string]string {
 	}
 }
 
+// alwaysDay lets the story happen at any time: its people live in California, where nobody is asleep.
+const alwaysDay = `countries:
+  US: {windows: {daily: "00:00-24:00"}, regions: {CA: {windows: {daily: "00:00-24:00"}}}}
+`
+
 // startApp starts Beckon with a configuration file, so that other commands can be pointed at it too.
 func (w *world) startApp(ctx context.Context) error {
 	text := fmt.Sprintf(`http:
@@ -189,11 +194,16 @@ twilio:
   from: %q
   whatsapp_from: %q
   api_url: %q
+quiet_hours:
+  file: %q
 shutdown_timeout: 10s
 `, w.public.Addr(), w.publicURL(), filepath.Join(w.dir, "data"), w.rulesDir(), orgID,
-		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL)
+		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL, w.hoursFile())
 	if w.opts.PostgresBin != "" {
 		text += fmt.Sprintf("postgres:\n  bin: %q\n", w.opts.PostgresBin)
+	}
+	if err := os.WriteFile(w.hoursFile(), []byte(alwaysDay), 0o600); err != nil {
+		return fmt.Errorf("write the quiet hours: %w", err)
 	}
 	if err := os.WriteFile(w.configFile(), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
@@ -218,6 +228,8 @@ shutdown_timeout: 10s
 	}
 	return nil
 }
+
+func (w *world) hoursFile() string { return filepath.Join(w.dir, "hours.yaml") }
 
 // openLedger opens a second connection to the ledger, to see what is true. Its way is that of every command.
 func (w *world) openLedger(ctx context.Context) error {

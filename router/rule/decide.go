@@ -89,6 +89,9 @@ func (r *Rule) draft(f *facts) (Draft, error) {
 	if d.Language, err = r.language.evalText(f); err != nil {
 		return d, err
 	}
+	if d.Place, err = r.where(f); err != nil {
+		return d, err
+	}
 	if len(r.vars) > 0 {
 		d.Vars = make(map[string]any, len(r.vars))
 	}

@@ -69,6 +69,7 @@ type Draft struct {
 	Sender     string            `json:"sender"`
 	Purpose    message.Purpose   `json:"purpose"`
 	QuietHours QuietHours        `json:"quiet_hours"`
+	Place      Place             `json:"place,omitzero"`
 	Vars       map[string]any    `json:"vars,omitempty"`
 	Once       Once              `json:"once,omitempty"`
 	Delay      time.Duration     `json:"delay,omitempty"` // nanoseconds

@@ -43,6 +43,7 @@ type TemplateVariables interface {
 type Options struct {
 	Templates Templates // nil: template names are not checked
 	Senders   []string  // the senders that exist besides the default one; nil: their names are not checked
+	Windows   []string  // the windows that quiet_hours may name; nil: its names are not checked
 }
 
 // Load reads every *.yaml and *.yml in the root of fsys except the tests (*_test.yaml), and every wsdl/*.wsdl, and
