@@ -289,6 +289,16 @@ func TestQuietHoursAreDocumented(t *testing.T) {
 	require.True(t, own.Named("evenings"))
 }
 
+func TestCapsAreDocumented(t *testing.T) {
+	t.Parallel()
+	text := read(t, "rules.md")
+	examples := fences(text, "yaml caps")
+	require.Len(t, examples, 1)
+	set, err := rule.Load(fstest.MapFS{"caps.yaml": {Data: []byte(examples[0])}}, rule.Options{})
+	require.NoError(t, err)
+	require.Len(t, set.Caps(), 2)
+}
+
 func TestEveryTemplateFunctionIsDocumented(t *testing.T) {
 	t.Parallel()
 	text := read(t, "templates.md")

@@ -23,3 +23,18 @@ func TestHoursAreKeptWithTheMessage(t *testing.T) {
 	w.settled()
 	require.Equal(t, 1, w.number(`select count(*) from message where hours = '{"wish": "respect", "zone": "America/Denver", "state": "Won"}'`))
 }
+
+// A message keeps the caps that are about it.
+func TestCapsAreKeptWithTheMessage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.TrimRight(welcome, " \n\t")+`
+caps:
+  - {name: offers, scope: person, purpose: marketing, messages: 1, per: 1h}
+  - {name: budget, scope: all, messages: 9, per: 1m, exceed: suppress}
+`)
+	w.run(w.config())
+	w.send(actionA, w.won("1", "+14155550100"))
+	w.settled()
+	require.Equal(t, 1, w.number(`select count(*) from message where caps =
+		'[{"name": "budget", "scope": "all", "messages": 9, "per": 60000000000, "suppress": true}]'`))
+}

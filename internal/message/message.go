@@ -51,6 +51,7 @@ const (
 	ReasonSenderStopped    Reason = "sender_stopped"    // queued: Twilio refuses the sender on this channel
 	ReasonUnderReview      Reason = "under_review"      // queued: the person's reply may be an opt-out, and nobody has decided yet
 	ReasonQuietHours       Reason = "quiet_hours"       // queued: it may not go now where the person is; suppressed: not within two weeks
+	ReasonFrequencyCap     Reason = "frequency_cap"     // queued or suppressed: a cap is full
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
 	ReasonValidity         Reason = "validity"          // expired: it could not be sent in its time
 )
@@ -108,6 +109,7 @@ type Message struct {
 	To             address.Address
 	Content        Content
 	Hours          *Hours // nil: it may go at any time
+	Caps           []Cap  // that hold for it
 	State          State
 	Reason         Reason
 	Detail         string // words for a person, without field values; may be empty

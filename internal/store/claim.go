@@ -68,7 +68,8 @@ type ClaimRequest struct {
 	Judge  func(Candidate) Verdict // pure
 	Pace   time.Duration           // the sender's rate: time for each segment; 0 for none
 
-	rate *pacer // by Pace, while the claim runs
+	rate *pacer        // by Pace, while the claim runs
+	caps *ledgerOfCaps // the same
 }
 
 // ClaimResult is what became of the messages that were still queued and due; the others are somebody else's.
@@ -103,6 +104,9 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		if err := s.readStanding(ctx, tx, all); err != nil {
 			return err
 		}
+		if request.caps, err = lockCaps(ctx, tx, candidates); err != nil {
+			return err
+		}
 		if request.rate, err = lockRate(ctx, tx, request); err != nil {
 			return err
 		}
@@ -129,7 +133,7 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 }
 
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
-	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.attempts, m.tries, m.channel,
+	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.caps, m.attempts, m.tries, m.channel,
 	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now()`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
@@ -137,7 +141,7 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	var content []byte
 	m := &c.Message
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
-		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours,
+		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours, &m.Caps,
 		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now)
 	if err != nil {
 		return nil, err

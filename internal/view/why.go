@@ -158,6 +158,7 @@ func inWords(reason string) string {
 		{message.ReasonNoConsent, "it is marketing, and the person has not opted in"},
 		{message.ReasonNoRoute, "none of its channels can carry it: no sender, no content, or the WhatsApp window is closed"},
 		{message.ReasonQuietHours, "no hour of two weeks is allowed everywhere where the person may be"},
+		{message.ReasonFrequencyCap, "as many messages were sent as a cap allows"},
 		{message.ReasonRejected, "Twilio refused it"},
 		{message.ReasonRetriesExhausted, "Twilio refused it again and again"},
 		{message.ReasonDelivery, "Twilio took it, but it was not delivered"},

@@ -75,6 +75,7 @@ type variable struct {
 // Set is every rule of a folder, checked and indexed. It is immutable. The nil Set has no rules.
 type Set struct {
 	rules    []*Rule
+	caps     []message.Cap
 	objects  map[string]*object // by lower-case object name
 	version  string
 	warnings []Problem
