@@ -45,12 +45,23 @@ type gate struct {
 // gates is the way of every message to Twilio, whatever it comes from, in order.
 func gates(sender Sender, law *hours.Law) []gate {
 	return []gate{
+		{"rule", ruleGate},           // is its rule not paused
 		{"route", routeGate(sender)}, // is there a sender and content for the channel
 		{"consent", consentGate},     // does the person allow it
 		{"window", windowGate},       // does WhatsApp allow it now
 		{"hours", hoursGate(law)},    // is it a time of day to write to the person
 		{"address", addressGate},     // is no other call to this address open
 	}
+}
+
+// pauseWait is how long a message of a paused rule waits; who lets the rule go on ends it at once.
+const pauseWait = 10 * time.Minute
+
+func ruleGate(c *store.Candidate, _ message.Channel) ruling {
+	if c.Paused {
+		return ruling{wait: pauseWait, behind: message.ReasonRulePaused, defers: true}
+	}
+	return ruling{}
 }
 
 func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {

@@ -82,6 +82,7 @@ func TestJudge(t *testing.T) {
 		"both forms, window closed":    {store.Candidate{Message: wa(person), LastInbound: wrote(25 * time.Hour)}, everySender(), send(message.WhatsApp, 0)},
 		"another call is open":         {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Sending)}, everySender(), store.Verdict{Wait: busyWait, On: message.SMS}},
 		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait, Behind: message.ReasonBehindUnknown, On: message.SMS}},
+		"its rule is paused":           {store.Candidate{Message: sms(person, "x"), Paused: true}, everySender(), store.Verdict{Wait: pauseWait, Behind: message.ReasonRulePaused, On: message.SMS, Defer: true}},
 		"too late":                     {store.Candidate{Message: sms(person, "x"), ExpiresAt: now}, everySender(), store.Verdict{Expire: true}},
 		"just in time":                 {store.Candidate{Message: sms(person, "x"), ExpiresAt: now.Add(time.Second)}, everySender(), send(message.SMS, 0)},
 		"busy on the other channel":    {store.Candidate{Message: sms(person, "x"), Live: live(message.WhatsApp, message.Sending)}, everySender(), send(message.SMS, 0)},

@@ -253,7 +253,7 @@ func TestEveryRuleKeyIsDocumented(t *testing.T) {
 	text := read(t, "rules.md")
 	keys := []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language", "vars", "once",
-		"delay", "expires_after", "quiet_hours", "place", "sender",
+		"delay", "expires_after", "quiet_hours", "place", "breaker", "sender",
 	}
 	for _, key := range keys {
 		require.Containsf(t, text, "\n| `"+key+"` |", "rules.md has no row for the key")

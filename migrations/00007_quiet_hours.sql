@@ -18,6 +18,23 @@ create table cap_count (
     primary key (name, key, ends_at)
 ) with (fillfactor = 50);
 
+-- How many messages a rule with a breaker made in each span of its breaker's length, for seven days.
+create table rule_count (
+    rule     text        not null,
+    span     timestamptz not null, -- its begin
+    messages integer     not null,
+    primary key (rule, span)
+) with (fillfactor = 50);
+
+-- The rules whose messages wait until a human lets them go on.
+create table rule_pause (
+    rule      text        primary key,
+    paused_at timestamptz not null default now(),
+    paused_by text        not null,
+    note      text        not null
+);
+
 -- +goose Down
+drop table rule_pause, rule_count;
 drop table cap_count;
 alter table message drop column caps, drop column hours;

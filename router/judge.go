@@ -190,7 +190,7 @@ func (j *judgement) draw(p store.Pending, draft *rule.Draft) []store.NewMessage 
 			continue
 		}
 		seen[to] = true
-		made = append(made, store.NewMessage{Message: m, Once: onceKey(draft, &m)})
+		made = append(made, store.NewMessage{Message: m, Once: onceKey(draft, &m), Breaker: (*store.Breaker)(draft.Breaker)})
 	}
 	return made
 }

@@ -52,6 +52,7 @@ const (
 	ReasonUnderReview      Reason = "under_review"      // queued: the person's reply may be an opt-out, and nobody has decided yet
 	ReasonQuietHours       Reason = "quiet_hours"       // queued: it may not go now where the person is; suppressed: not within two weeks
 	ReasonFrequencyCap     Reason = "frequency_cap"     // queued or suppressed: a cap is full
+	ReasonRulePaused       Reason = "rule_paused"       // queued: its rule is paused, by its breaker or by a human
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
 	ReasonValidity         Reason = "validity"          // expired: it could not be sent in its time
 )

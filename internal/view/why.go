@@ -159,6 +159,7 @@ func inWords(reason string) string {
 		{message.ReasonNoRoute, "none of its channels can carry it: no sender, no content, or the WhatsApp window is closed"},
 		{message.ReasonQuietHours, "no hour of two weeks is allowed everywhere where the person may be"},
 		{message.ReasonFrequencyCap, "as many messages were sent as a cap allows"},
+		{message.ReasonRulePaused, "its rule is paused: beckon rules resume lets it go on"},
 		{message.ReasonRejected, "Twilio refused it"},
 		{message.ReasonRetriesExhausted, "Twilio refused it again and again"},
 		{message.ReasonDelivery, "Twilio took it, but it was not delivered"},

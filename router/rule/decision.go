@@ -70,6 +70,7 @@ type Draft struct {
 	Purpose    message.Purpose   `json:"purpose"`
 	QuietHours QuietHours        `json:"quiet_hours"`
 	Place      Place             `json:"place,omitzero"`
+	Breaker    *Breaker          `json:"breaker,omitempty"`
 	Vars       map[string]any    `json:"vars,omitempty"`
 	Once       Once              `json:"once,omitempty"`
 	Delay      time.Duration     `json:"delay,omitempty"` // nanoseconds

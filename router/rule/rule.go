@@ -51,6 +51,7 @@ type Rule struct {
 	Purpose     message.Purpose   `json:"purpose"`
 	QuietHours  QuietHours        `json:"quiet_hours"`
 	Place       Place             `json:"place,omitzero"`
+	Breaker     *Breaker          `json:"breaker,omitempty"`
 	Once        Once              `json:"once,omitempty"`
 	Delay       time.Duration     `json:"delay,omitempty"` // nanoseconds
 	// ExpiresAfter is how long after the first moment at which sending is permitted a message may be sent; nanoseconds.
