@@ -15,6 +15,7 @@ import (
 	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/twilio"
@@ -116,6 +117,7 @@ type Config struct {
 	Words          *consent.Words                // what tells an opt-out from other replies; default: the shipped vocabulary
 	ReviewAfter    time.Duration                 // how long a human has to decide whether a reply is an opt-out; default 24 h
 	ReviewThen     store.Decision                // what it is when nobody did; default an opt-out
+	Hours          *hours.Law                    // when people may be written to; default: the shipped table
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -193,6 +195,12 @@ func New(config Config) (*Dispatcher, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("dispatcher: %w", err)
+	}
+	if config.Hours == nil {
+		var err error
+		if config.Hours, err = hours.Shipped(); err != nil {
+			return nil, fmt.Errorf("dispatcher: %w", err)
+		}
 	}
 	m, err := newMetrics(config.Metrics)
 	if err != nil {

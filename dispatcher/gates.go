@@ -6,6 +6,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 )
 
@@ -32,6 +33,8 @@ type ruling struct {
 	refuse message.Reason // not on this channel; the next one may do
 	wait   time.Duration  // not now
 	behind message.Reason // why it waits, when that may take long
+	defers bool           // it may not go before: its time begins then
+	words  string         // more than the reason, for people
 }
 
 // gate looks at a message on one channel. Gates are pure. The name is for the trace.
@@ -43,13 +46,25 @@ type gate struct {
 const routeName = "route"
 
 // gates is the way of every message to Twilio, whatever it comes from, in order.
-func gates(sender Sender) []gate {
+func gates(sender Sender, law *hours.Law) []gate {
 	return []gate{
+		{"rule", ruleGate},             // is its rule not paused
 		{routeName, routeGate(sender)}, // is there a sender and content for the channel
 		{"consent", consentGate},       // does the person allow it
 		{"window", windowGate},         // does WhatsApp allow it now
+		{"hours", hoursGate(law)},      // is it a time of day to write to the person
 		{"address", addressGate},       // is no other call to this address open
 	}
+}
+
+// pauseWait is how long a message of a paused rule waits; who lets the rule go on ends it at once.
+const pauseWait = 10 * time.Minute
+
+func ruleGate(c *store.Candidate, _ message.Channel) ruling {
+	if c.Paused {
+		return ruling{wait: pauseWait, behind: message.ReasonRulePaused, defers: true}
+	}
+	return ruling{}
 }
 
 func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
@@ -105,7 +120,7 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 	if !c.ExpiresAt.IsZero() && !c.Now.Before(c.ExpiresAt) {
 		return store.Verdict{Expire: true}
 	}
-	worst := message.ReasonNoRoute
+	worst, detail := message.ReasonNoRoute, ""
 	var answers []store.GateAnswer
 	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
 		channel := c.Message.Channels[i]
@@ -115,16 +130,16 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 			return store.Verdict{Wait: r.wait, On: channel}
 		case r.wait > 0:
 			return store.Verdict{
-				Wait: r.wait, Behind: r.behind, On: channel, Answers: append(answers, answer(channel, name, "wait: "+r.behind)),
+				Wait: r.wait, Behind: r.behind, On: channel, Defer: r.defers, Answers: append(answers, answer(channel, name, "wait: "+r.behind, r.words)),
 			}
 		case r.refuse == "":
 			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: passing(answers)}
 		case gravity(r.refuse) > gravity(worst):
-			worst = r.refuse
+			worst, detail = r.refuse, r.words
 		}
-		answers = append(answers, answer(channel, name, r.refuse))
+		answers = append(answers, answer(channel, name, r.refuse, r.words))
 	}
-	return store.Verdict{Suppress: worst, Answers: answers}
+	return store.Verdict{Suppress: worst, Detail: detail, Answers: answers}
 }
 
 // passing are the answers worth keeping of a message that goes: not that a channel before has no route, which is so for all
@@ -133,8 +148,8 @@ func passing(answers []store.GateAnswer) []store.GateAnswer {
 	return slices.DeleteFunc(answers, func(a store.GateAnswer) bool { return a.Gate == routeName })
 }
 
-func answer(channel message.Channel, gate string, reason message.Reason) store.GateAnswer {
-	return store.GateAnswer{Channel: string(channel), Gate: gate, Answer: string(reason)}
+func answer(channel message.Channel, gate string, reason message.Reason, words string) store.GateAnswer {
+	return store.GateAnswer{Channel: string(channel), Gate: gate, Answer: string(reason), Words: words}
 }
 
 // pass asks the gates in order, and returns the first that does not let the message pass.
@@ -155,8 +170,10 @@ func freeText(c *store.Candidate, channel message.Channel) bool {
 func gravity(reason message.Reason) int {
 	switch reason { //nolint:exhaustive // the reasons of gates only
 	case message.ReasonOptedOut:
-		return 2
+		return 3
 	case message.ReasonNoConsent:
+		return 2
+	case message.ReasonQuietHours:
 		return 1
 	}
 	return 0

@@ -11,6 +11,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/twilio"
 )
@@ -19,6 +20,7 @@ import (
 func bare(sender Sender) *lane {
 	m, _ := newMetrics(prometheus.NewRegistry())
 	config := Config{Tries: 3, ReconcileAfter: time.Minute, Log: slog.New(slog.DiscardHandler)}.withDefaults()
+	config.Hours, _ = hours.Shipped()
 	d := &Dispatcher{Config: config, metrics: m}
 	d.lanes = []*lane{d.newLane(Lane{Sender: sender, Account: "AC1"})}
 	return d.lanes[0]
@@ -30,7 +32,7 @@ func everySender() Sender {
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	now := time.Date(2026, 5, 1, 18, 0, 0, 0, time.UTC)
 	mark := func(action consent.Action, hours int) consent.Mark {
 		return consent.Mark{Action: action, At: now.Add(time.Duration(hours) * time.Hour)}
 	}
@@ -80,6 +82,7 @@ func TestJudge(t *testing.T) {
 		"both forms, window closed":    {store.Candidate{Message: wa(person), LastInbound: wrote(25 * time.Hour)}, everySender(), send(message.WhatsApp, 0)},
 		"another call is open":         {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Sending)}, everySender(), store.Verdict{Wait: busyWait, On: message.SMS}},
 		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait, Behind: message.ReasonBehindUnknown, On: message.SMS}},
+		"its rule is paused":           {store.Candidate{Message: sms(person, "x"), Paused: true}, everySender(), store.Verdict{Wait: pauseWait, Behind: message.ReasonRulePaused, On: message.SMS, Defer: true}},
 		"too late":                     {store.Candidate{Message: sms(person, "x"), ExpiresAt: now}, everySender(), store.Verdict{Expire: true}},
 		"just in time":                 {store.Candidate{Message: sms(person, "x"), ExpiresAt: now.Add(time.Second)}, everySender(), send(message.SMS, 0)},
 		"busy on the other channel":    {store.Candidate{Message: sms(person, "x"), Live: live(message.WhatsApp, message.Sending)}, everySender(), send(message.SMS, 0)},

@@ -165,7 +165,7 @@ func (j *judgement) draw(p store.Pending, draft *rule.Draft) []store.NewMessage 
 	base := message.Message{
 		Org: p.Envelope.Org, NotificationID: p.Notification.ID, RecordID: p.Notification.RecordID, Object: p.Envelope.Object,
 		ContactID: draft.Contact, Rule: draft.Rule, Sender: draft.Sender, Template: draft.Template, Language: language(content, draft),
-		Purpose: draft.Purpose, Channels: draft.Channels, Content: content, State: message.Queued,
+		Purpose: draft.Purpose, Channels: draft.Channels, Content: content, Hours: hours(draft), Caps: j.set.CapsOf(draft), State: message.Queued,
 		CreatedAt: now, NotBefore: now.Add(draft.Delay), ExpiresAfter: draft.ExpiresAfter,
 	}
 	if err != nil {
@@ -190,9 +190,20 @@ func (j *judgement) draw(p store.Pending, draft *rule.Draft) []store.NewMessage 
 			continue
 		}
 		seen[to] = true
-		made = append(made, store.NewMessage{Message: m, Once: onceKey(draft, &m)})
+		made = append(made, store.NewMessage{Message: m, Once: onceKey(draft, &m), Breaker: (*store.Breaker)(draft.Breaker)})
 	}
 	return made
+}
+
+// hours are nil for a draft that ignores quiet hours.
+func hours(draft *rule.Draft) *message.Hours {
+	if draft.QuietHours == rule.QuietHoursIgnore && draft.Purpose != message.Marketing {
+		return nil
+	}
+	return &message.Hours{
+		Wish: string(draft.QuietHours), Zone: draft.Place.TimeZone, Country: draft.Place.Country, State: draft.Place.State,
+		PostalCode: draft.Place.PostalCode,
+	}
 }
 
 func onceKey(draft *rule.Draft, m *message.Message) store.OnceKey {

@@ -19,6 +19,7 @@ type metrics struct {
 	waits         prometheus.Counter
 	replayed      *prometheus.CounterVec
 	trials        prometheus.Counter
+	pauses        *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -32,8 +33,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		waits:         counter("beckon_router_waits_total", "Tries after which the router waited for Postgres or NATS."),
 		replayed:      counters("beckon_replayed_total", "Notifications that an operator's replay brought, by what came of them.", "result"),
 		trials:        counter("beckon_router_trials_total", "Deliveries that came too often and were tried alone."),
+		pauses:        counters("beckon_rule_pauses_total", "Rules that their breaker paused, since they made far more messages than they are used to.", "rule"),
 	}
-	all := []prometheus.Collector{m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits, m.replayed, m.trials}
+	all := []prometheus.Collector{m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits, m.replayed, m.trials, m.pauses}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -51,6 +53,9 @@ func (m *metrics) decided(result *store.DecideResult) {
 		m.messages.WithLabelValues(string(state)).Inc()
 	}
 	m.skipped.Add(float64(result.Skipped))
+	for _, rule := range result.Paused {
+		m.pauses.WithLabelValues(rule).Inc()
+	}
 	for came, n := range result.Replayed {
 		m.replayed.WithLabelValues(string(came)).Add(float64(n))
 	}

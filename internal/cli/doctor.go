@@ -46,7 +46,7 @@ func (r *root) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the whole installation and say what to do",
-		Long: "Look at the configuration, rules, templates, reactions, opt-out words, data directory, NATS, Postgres, sender, public URL, the running server\n" +
+		Long: "Look at the configuration, rules, templates, reactions, opt-out words, quiet hours, data directory, NATS, Postgres, sender, public URL, the running server\n" +
 			"and Twilio, in this order, and say what to do about each problem. Nothing is changed and nothing is sent.\n\n" +
 			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.",
 		Example: "  beckon doctor\n  beckon doctor --offline --json",
@@ -108,6 +108,7 @@ func (r *root) diagnose(ctx context.Context, offline bool) []finding {
 		{"rules", func(context.Context) []finding { return d.policy(r) }},
 		{"reactions", d.reactions},
 		{"opt-out words", d.words},
+		{"quiet hours", d.hours},
 		{"data directory", d.dataDir},
 		{"NATS", d.nats},
 		{"Postgres", d.postgres},
@@ -192,4 +193,22 @@ func (d *doctor) words(context.Context) []finding {
 		return say(good, "the shipped ones", "")
 	}
 	return say(good, "the shipped ones and "+d.cfg.Consent.OptOutFile, "")
+}
+
+// hours looks at the table of quiet hours and the time zone data that it counts with.
+func (d *doctor) hours(context.Context) []finding {
+	law, err := d.cfg.Law()
+	if err != nil {
+		return say(bad, err.Error(), "correct it, serve does not start with it")
+	}
+	text := "the shipped table (reviewed " + law.Reviewed() + ", no legal advice)"
+	if d.cfg.QuietHours.File != "" {
+		text += " and " + d.cfg.QuietHours.File
+	}
+	text += "; time zone data "
+	zones, old := law.Zones().Version()
+	if old != "" {
+		return say(warning, text+zones, old)
+	}
+	return say(good, text+zones, "")
 }

@@ -37,6 +37,8 @@ type Config struct {
 	Dispatch Dispatch
 	// Consent is about replies that are opt-outs.
 	Consent Consent
+	// QuietHours is about the times at which people may be written to.
+	QuietHours QuietHours
 	// ShutdownTimeout is how long work in flight may take at the end.
 	ShutdownTimeout time.Duration
 	// Log is about the log.
@@ -135,6 +137,16 @@ type Dispatch struct {
 	PollsPerMinute int
 	// InboundCheck is how often replies are looked for whose webhooks were missed.
 	InboundCheck time.Duration
+}
+
+// QuietHours is about the times at which people may be written to.
+type QuietHours struct {
+	// File is the path of a table of hours that goes before the shipped one; empty means none.
+	File string
+	// Unknown is on, off or a span such as 12:00-20:00: the hours of people of whom no US state is known.
+	Unknown string
+	// ZoneInfo is the path of time zone data, a directory or a zip file; empty means those of the machine.
+	ZoneInfo string
 }
 
 // Consent is about replies that are opt-outs.

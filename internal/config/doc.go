@@ -55,6 +55,9 @@
 //	consent.opt_out_file           BECKON_OPT_OUT_FILE
 //	consent.review_after           BECKON_REVIEW_AFTER             24h
 //	consent.review_then            BECKON_REVIEW_THEN              opt_out
+//	quiet_hours.file               BECKON_QUIET_HOURS_FILE
+//	quiet_hours.unknown            BECKON_QUIET_UNKNOWN            on
+//	quiet_hours.zoneinfo           BECKON_ZONEINFO                 empty: that of the machine
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text

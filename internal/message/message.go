@@ -50,6 +50,9 @@ const (
 	ReasonBehindUnknown    Reason = "behind_unknown"    // queued: an earlier message to this address has an unknown outcome
 	ReasonSenderStopped    Reason = "sender_stopped"    // queued: Twilio refuses the sender on this channel
 	ReasonUnderReview      Reason = "under_review"      // queued: the person's reply may be an opt-out, and nobody has decided yet
+	ReasonQuietHours       Reason = "quiet_hours"       // queued: it may not go now where the person is; suppressed: not within two weeks
+	ReasonFrequencyCap     Reason = "frequency_cap"     // queued or suppressed: a cap is full
+	ReasonRulePaused       Reason = "rule_paused"       // queued: its rule is paused, by its breaker or by a human
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
 	ReasonValidity         Reason = "validity"          // expired: it could not be sent in its time
 )
@@ -72,6 +75,15 @@ type WhatsAppContent struct {
 	Variables  map[string]string `json:"variables,omitempty"`
 	Text       string            `json:"text,omitempty"`
 	Language   string            `json:"language"`
+}
+
+// Hours says when a message may go by the clock of its recipient, and where that is as the record has it. All but Wish may be empty.
+type Hours struct {
+	Wish       string `json:"wish"`           // respect, ignore, or the name of a window
+	Zone       string `json:"zone,omitempty"` // time zone, Europe/Berlin
+	Country    string `json:"country,omitempty"`
+	State      string `json:"state,omitempty"`
+	PostalCode string `json:"postal,omitempty"`
 }
 
 // Content is what a template rendered, per channel; nil where the template has nothing for the channel. It is made
@@ -97,6 +109,8 @@ type Message struct {
 	Channels       []Channel // in order of preference
 	To             address.Address
 	Content        Content
+	Hours          *Hours // nil: it may go at any time
+	Caps           []Cap  // that hold for it
 	State          State
 	Reason         Reason
 	Detail         string // words for a person, without field values; may be empty

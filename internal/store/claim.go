@@ -22,6 +22,7 @@ type Candidate struct {
 	Tries       int             // refusals on Channel that count against it
 	Channel     message.Channel // of the attempt before; empty before the first one
 	ExpiresAt   time.Time       // then it is too late
+	Paused      bool            // its rule is
 	Permitted   bool            // sending was permitted before: the time runs
 	NextChannel int             // index into Message.Channels of the first one not tried in vain
 	Consent     consent.State
@@ -69,7 +70,8 @@ type ClaimRequest struct {
 	Judge  func(Candidate) Verdict // pure
 	Pace   time.Duration           // the sender's rate: time for each segment; 0 for none
 
-	rate *pacer // by Pace, while the claim runs
+	rate *pacer        // by Pace, while the claim runs
+	caps *ledgerOfCaps // the same
 }
 
 // ClaimResult is what became of the messages that were still queued and due; the others are somebody else's.
@@ -104,6 +106,9 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		if err := s.readStanding(ctx, tx, all); err != nil {
 			return err
 		}
+		if request.caps, err = lockCaps(ctx, tx, candidates); err != nil {
+			return err
+		}
 		if request.rate, err = lockRate(ctx, tx, request); err != nil {
 			return err
 		}
@@ -130,16 +135,17 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 }
 
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
-	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.attempts, m.tries, m.channel,
-	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now()`
+	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.caps, m.attempts, m.tries, m.channel,
+	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now(),
+	exists (select 1 from rule_pause p where p.rule = m.rule)`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	var c Candidate
 	var content []byte
 	m := &c.Message
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
-		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content,
-		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now)
+		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours, &m.Caps,
+		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.Paused)
 	if err != nil {
 		return nil, err
 	}

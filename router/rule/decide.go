@@ -77,7 +77,7 @@ func (r *Rule) decide(f *facts) (result Result) {
 func (r *Rule) draft(f *facts) (Draft, error) {
 	d := Draft{
 		Rule: r.Name, Channels: r.Channels, Template: r.Template, Purpose: r.Purpose, QuietHours: r.QuietHours,
-		Once: r.Once, Delay: r.Delay, ExpiresAfter: r.ExpiresAfter, Sender: r.Sender,
+		Once: r.Once, Delay: r.Delay, ExpiresAfter: r.ExpiresAfter, Sender: r.Sender, Breaker: r.Breaker,
 	}
 	var err error
 	if d.To, err = r.to.evalTexts(f); err != nil || len(d.To) == 0 {
@@ -87,6 +87,9 @@ func (r *Rule) draft(f *facts) (Draft, error) {
 		return d, err
 	}
 	if d.Language, err = r.language.evalText(f); err != nil {
+		return d, err
+	}
+	if d.Place, err = r.where(f); err != nil {
 		return d, err
 	}
 	if len(r.vars) > 0 {

@@ -69,6 +69,8 @@ type Draft struct {
 	Sender     string            `json:"sender"`
 	Purpose    message.Purpose   `json:"purpose"`
 	QuietHours QuietHours        `json:"quiet_hours"`
+	Place      Place             `json:"place,omitzero"`
+	Breaker    *Breaker          `json:"breaker,omitempty"`
 	Vars       map[string]any    `json:"vars,omitempty"`
 	Once       Once              `json:"once,omitempty"`
 	Delay      time.Duration     `json:"delay,omitempty"` // nanoseconds

@@ -43,6 +43,7 @@ type TemplateVariables interface {
 type Options struct {
 	Templates Templates // nil: template names are not checked
 	Senders   []string  // the senders that exist besides the default one; nil: their names are not checked
+	Windows   []string  // the windows that quiet_hours may name; nil: its names are not checked
 }
 
 // Load reads every *.yaml and *.yml in the root of fsys except the tests (*_test.yaml), and every wsdl/*.wsdl, and
@@ -74,6 +75,7 @@ func Load(fsys fs.FS, opts Options) (*Set, error) {
 			set.add(r)
 		}
 	}
+	l.takeCaps(set)
 	if err := l.problems.err(); err != nil {
 		return nil, err
 	}
@@ -110,6 +112,7 @@ type loader struct {
 	warnings problems
 	schemas  map[string]*schema
 	seen     map[string]Problem // where each rule name was first used
+	caps     []placedCap
 }
 
 func (l *loader) readSchemas() error {
@@ -150,12 +153,17 @@ func (l *loader) parse(compiler *compiler, name string, data []byte) []*Rule {
 	if root == nil {
 		return nil
 	}
-	list := p.fields(root, "a rule file", []string{"rules"})["rules"]
-	if list == nil {
-		p.errorf(root, `a rule file needs the key "rules" with a list of rules`)
-		return nil
+	keys := p.fields(root, "a rule file", []string{"rules", "caps"})
+	list, caps := keys["rules"], keys["caps"]
+	if caps != nil && !isNull(caps) {
+		for _, node := range p.items(caps, "caps") {
+			p.cap(node)
+		}
 	}
-	if isNull(list) {
+	if list == nil && caps == nil {
+		p.errorf(root, `a rule file needs the key "rules" with a list of rules`)
+	}
+	if list == nil || isNull(list) {
 		return nil
 	}
 	var rules []*Rule

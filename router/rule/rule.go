@@ -27,6 +27,14 @@ const (
 	QuietHoursRespect QuietHours = "respect" // default for marketing messages
 )
 
+// Place has what a rule says of where a recipient is: the CEL texts in a Rule, the values in a Draft. All may be empty.
+type Place struct {
+	TimeZone   string `json:"time_zone,omitempty"`
+	Country    string `json:"country,omitempty"`
+	State      string `json:"state,omitempty"`
+	PostalCode string `json:"postal_code,omitempty"`
+}
+
 // Rule is one rule of a file, checked. Treat it as read-only: a Set shares it between goroutines.
 type Rule struct {
 	Name        string            `json:"name"`
@@ -42,6 +50,8 @@ type Rule struct {
 	Sender      string            `json:"sender"` // default when the file names none
 	Purpose     message.Purpose   `json:"purpose"`
 	QuietHours  QuietHours        `json:"quiet_hours"`
+	Place       Place             `json:"place,omitzero"`
+	Breaker     *Breaker          `json:"breaker,omitempty"`
 	Once        Once              `json:"once,omitempty"`
 	Delay       time.Duration     `json:"delay,omitempty"` // nanoseconds
 	// ExpiresAfter is how long after the first moment at which sending is permitted a message may be sent; nanoseconds.
@@ -55,6 +65,7 @@ type Rule struct {
 
 	when, to, contact, language *expression // contact and language may be nil
 	vars                        []variable  // in the order of the file
+	place                       []variable  // the same
 }
 
 type variable struct {
@@ -65,6 +76,7 @@ type variable struct {
 // Set is every rule of a folder, checked and indexed. It is immutable. The nil Set has no rules.
 type Set struct {
 	rules    []*Rule
+	caps     []message.Cap
 	objects  map[string]*object // by lower-case object name
 	version  string
 	warnings []Problem

@@ -30,6 +30,8 @@ type Expectation struct {
 	Contact     *string
 	Purpose     string
 	Template    string
+	QuietHours  string
+	Place       map[string]string  // a part of it
 	Vars        map[string]*string // a subset of the variables, as text; nil is null
 	Text        map[message.Channel]string
 	NoRecipient bool
@@ -184,6 +186,7 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 	e := Expectation{Line: node.Line}
 	keys := p.fields(node, "an expectation", []string{
 		"rule", "to", "channels", "language", "contact", "purpose", "template", "vars", "text", "no_recipient", "error",
+		"quiet_hours", "place",
 	})
 	if node.Kind != yaml.MappingNode {
 		return e
@@ -194,6 +197,8 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 	e.Rule = p.text(keys["rule"], "rule")
 	e.Purpose = p.text(keys["purpose"], "purpose")
 	e.Template = p.text(keys["template"], "template")
+	e.QuietHours = p.text(keys["quiet_hours"], "quiet_hours")
+	p.expectedPlace(&e, keys["place"])
 	if n := keys["to"]; n != nil {
 		e.To = p.texts(n, "to")
 	}
@@ -231,6 +236,16 @@ func (p *testParser) expectedContent(e *Expectation, keys map[string]*yaml.Node)
 		for key, value := range p.fields(n, "text", channels) {
 			e.Text[message.Channel(key)] = p.text(value, "text."+key)
 		}
+	}
+}
+
+func (p *testParser) expectedPlace(e *Expectation, node *yaml.Node) {
+	if node == nil {
+		return
+	}
+	e.Place = map[string]string{}
+	for key, value := range p.fields(node, "place", []string{"time_zone", "country", "state", "postal_code"}) {
+		e.Place[key] = *p.optional(value, "place."+key)
 	}
 }
 

@@ -138,6 +138,19 @@ func (t *testRun) compare(e Expectation, got Draft) {
 	if e.Template != "" {
 		same("template", e.Template, got.Template)
 	}
+	if e.QuietHours != "" {
+		same("quiet_hours", e.QuietHours, string(got.QuietHours))
+	}
+	for name, have := range got.Place.parts() {
+		if want, asked := e.Place[name]; asked {
+			same("place."+name, want, *have)
+		}
+	}
+	t.compareVars(e, got)
+	t.compareText(e, got)
+}
+
+func (t *testRun) compareVars(e Expectation, got Draft) {
 	for _, name := range slices.Sorted(maps.Keys(e.Vars)) {
 		have, ok := got.Vars[name]
 		if !ok {
@@ -149,7 +162,6 @@ func (t *testRun) compare(e Expectation, got Draft) {
 			t.fail(e.Line, "variable %q of rule %q%s", name, e.Rule, differs(orNull(e.Vars[name]), shown(have)))
 		}
 	}
-	t.compareText(e, got)
 }
 
 func (t *testRun) compareText(e Expectation, got Draft) {
