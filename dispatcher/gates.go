@@ -45,6 +45,7 @@ func gates(sender Sender) []gate {
 		{"route", routeGate(sender)}, // is there a sender and content for the channel
 		{"consent", consentGate},     // does the person allow it
 		{"window", windowGate},       // does WhatsApp allow it now
+		{"country", countryGate},     // does WhatsApp allow it there
 		{"address", addressGate},     // is no other call to this address open
 	}
 }
@@ -82,7 +83,7 @@ func windowGate(c *store.Candidate, channel message.Channel) ruling {
 
 func windowOpen(c *store.Candidate) bool {
 	last, ok := c.LastInbound[message.WhatsApp]
-	return ok && c.Now.Sub(last) < whatsAppWindow-windowMargin
+	return ok && last.After(c.WindowDenied) && c.Now.Sub(last) < whatsAppWindow-windowMargin
 }
 
 func addressGate(c *store.Candidate, channel message.Channel) ruling {
@@ -146,8 +147,10 @@ func freeText(c *store.Candidate, channel message.Channel) bool {
 func gravity(reason message.Reason) int {
 	switch reason { //nolint:exhaustive // the reasons of gates only
 	case message.ReasonOptedOut:
-		return 2
+		return 3
 	case message.ReasonNoConsent:
+		return 2
+	case message.ReasonUSMarketing:
 		return 1
 	}
 	return 0

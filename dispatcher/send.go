@@ -155,6 +155,9 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 		if next := nextChannel(c); failure.Rule.Fallback && next > 0 {
 			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
 		}
+		if failure.Rule.Window {
+			windowClosed(o, c)
+		}
 	}
 }
 
@@ -166,6 +169,9 @@ func (d *Dispatcher) retry(o *store.Outcome, c store.Claimed, failure *twilio.Er
 	}
 	if c.Tries >= tries {
 		o.MessageState, o.Reason = message.Failed, message.ReasonRetriesExhausted
+		if next := nextChannel(c); failure.Rule.Fallback && next > 0 {
+			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
+		}
 		return
 	}
 	o.Try, o.MessageState, o.Reason = true, message.Queued, message.ReasonRetry

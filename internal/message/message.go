@@ -40,6 +40,7 @@ const (
 	ReasonOptedOut         Reason = "opted_out"
 	ReasonNoConsent        Reason = "no_consent"
 	ReasonNoRoute          Reason = "no_route"
+	ReasonUSMarketing      Reason = "us_marketing"      // WhatsApp delivers no marketing templates to the United States
 	ReasonRejected         Reason = "rejected"          // Twilio refused the request; error_code says why
 	ReasonRetriesExhausted Reason = "retries_exhausted" // every permitted try was refused
 	ReasonRetry            Reason = "retry"             // queued again after a refusal that may pass
@@ -51,6 +52,7 @@ const (
 	ReasonSenderStopped    Reason = "sender_stopped"    // queued: Twilio refuses the sender on this channel
 	ReasonUnderReview      Reason = "under_review"      // queued: the person's reply may be an opt-out, and nobody has decided yet
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
+	ReasonWindowClosed     Reason = "window_closed"     // queued again as its approved template: the window for free text was closed
 	ReasonValidity         Reason = "validity"          // expired: it could not be sent in its time
 )
 

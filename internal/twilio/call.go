@@ -28,9 +28,10 @@ const formType = "application/x-www-form-urlencoded"
 // call is one API call: the sdk.BaseClient that is given to twilio-go, made anew per call since the library has no
 // other way to hand over a context.
 type call struct {
-	ctx    context.Context //nolint:containedctx // lives for one call; twilio-go's BaseClient has no context parameter
-	client *Client
-	op     string
+	ctx     context.Context //nolint:containedctx // lives for one call; twilio-go's BaseClient has no context parameter
+	client  *Client
+	op      string
+	country string // of the recipient, ISO 3166-1; empty when there is none or it is not known
 }
 
 var _ sdk.BaseClient = (*call)(nil)
@@ -150,10 +151,10 @@ func (c *call) react(failure *Error) *Error {
 	case NotSent:
 		failure.Rule = Rule{Reaction: Retry, Meaning: "the request was not carried out"}
 		if failure.Status != 0 {
-			failure.Rule = c.client.reactions.For(PhaseSend, failure.Code, failure.Status)
+			failure.Rule = c.client.reactions.ForCountry(PhaseSend, failure.Code, failure.Status, c.country)
 		}
 	case Refused:
-		failure.Rule = c.client.reactions.For(PhaseSend, failure.Code, failure.Status)
+		failure.Rule = c.client.reactions.ForCountry(PhaseSend, failure.Code, failure.Status, c.country)
 	}
 	failure.Reaction = failure.Rule.Reaction
 	return failure

@@ -9,6 +9,7 @@ import (
 
 	api "github.com/twilio/twilio-go/rest/api/v2010"
 
+	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/message"
 )
 
@@ -48,6 +49,7 @@ func (c *Client) Send(ctx context.Context, request Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	one.country = address.Address(request.To).Country()
 	params, err := request.params()
 	if err != nil {
 		return Result{}, one.fail(NotSent, 0, err)
