@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/url"
 	"time"
@@ -77,12 +78,12 @@ func (l *lane) request(c store.Claimed) twilio.Request {
 	switch c.Channel {
 	case message.SMS:
 		request.From, request.MessagingServiceSID = string(l.Sender.SMSFrom), l.Sender.MessagingServiceSID
-		request.Body = c.Message.Content.SMS.Text
+		request.Body, request.MediaURL = c.Message.Content.SMS.Text, c.Message.Content.SMS.Media
 	case message.WhatsApp:
 		request.From = string(l.Sender.WhatsAppFrom)
 		content := c.Message.Content.WhatsApp
 		if c.FreeText || content.ContentSID == "" {
-			request.Body = content.Text
+			request.Body, request.MediaURL = content.Text, content.Media
 		} else {
 			request.ContentSID, request.ContentVariables = content.ContentSID, content.Variables
 		}
@@ -154,6 +155,9 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 		o.MessageState, o.Reason = message.Failed, message.ReasonRejected
 		if next := nextChannel(c); failure.Rule.Fallback && next > 0 {
 			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
+		}
+		if errors.Is(failure, twilio.ErrVariables) {
+			badVariables(o, c, failure)
 		}
 		if failure.Rule.Window {
 			windowClosed(o, c)

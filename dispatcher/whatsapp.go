@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/twilio"
 )
 
 // unitedStates is where WhatsApp delivers no marketing templates.
@@ -28,5 +29,13 @@ func windowClosed(o *store.Outcome, c store.Claimed) {
 	o.WindowClosed = true
 	if c.FreeText && c.Message.Content.WhatsApp.ContentSID != "" {
 		o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonWindowClosed, c.Index
+	}
+}
+
+// badVariables fails a message whose template can't be sent with its variables, or queues it for the next channel.
+func badVariables(o *store.Outcome, c store.Claimed, failure *twilio.Error) {
+	o.MessageState, o.Reason, o.Detail = message.Failed, message.ReasonTemplateError, failure.Cause.Error()
+	if next := nextChannel(c); next > 0 {
+		o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
 	}
 }

@@ -218,3 +218,47 @@ func TestNoMarketingTemplatesToTheUnitedStates(t *testing.T) {
 		require.Equal(t, c.want, got, name)
 	}
 }
+
+func TestFilesGoOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	w.start()
+	w.written(whatsAppFrom)
+	links := []string{"https://example.com/a.jpg", "https://example.com/b.pdf"}
+	m := both(person, "see the plan")
+	m.Content.SMS.Media, m.Content.WhatsApp.Media = links, links[:1]
+	sent, _ := w.sim.Message(w.becomes(w.queue(m)[0], message.Delivered).SID)
+	require.Equal(t, "free text", sent.Body)
+	require.Equal(t, links[:1], sent.MediaURLs)
+
+	m.Channels = []message.Channel{message.SMS}
+	sent, _ = w.sim.Message(w.becomes(w.queue(m)[0], message.Delivered).SID)
+	require.Equal(t, links, sent.MediaURLs)
+	listed, err := w.sim.Client(t).Fetch(t.Context(), sent.SID)
+	require.NoError(t, err)
+	require.Equal(t, 2, listed.Media)
+
+	m.To, m.Channels = german, []message.Channel{message.WhatsApp} // outside the window: the template has its own
+	sent, _ = w.sim.Message(w.becomes(w.queue(m)[0], message.Delivered).SID)
+	require.Equal(t, contentSID, sent.ContentSID)
+	require.Empty(t, sent.MediaURLs)
+}
+
+// What an older program stored is looked at once more before it goes out.
+func TestBadVariablesAreNotSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	w.start()
+	bad := wa(person)
+	bad.Content.WhatsApp.Variables = map[string]string{"1": "Ana", "2": "line\nbreak"}
+	m := w.becomes(w.queue(bad)[0], message.Failed)
+	require.Equal(t, message.ReasonTemplateError, m.Reason)
+	require.Contains(t, m.Detail, "variable 2 has a line break")
+	require.Zero(t, w.sim.Stats().Creates)
+
+	bad = both(person, "by SMS")
+	bad.Content.WhatsApp.Variables = map[string]string{"2": "Ana"}
+	m = w.becomes(w.queue(bad)[0], message.Delivered)
+	require.Equal(t, message.SMS, m.Channel)
+	require.Equal(t, int64(1), w.sim.Stats().Creates)
+}

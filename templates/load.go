@@ -28,6 +28,7 @@ type entry struct {
 	name, file string
 	sms        localized[*text]
 	whatsapp   whatsapp
+	media      map[message.Channel]*files
 }
 
 // whatsapp is the WhatsApp part of a template.
@@ -151,6 +152,11 @@ func (s *Set) Variables(name string) []string {
 	var out []string
 	for _, texts := range []localized[*text]{t.sms, t.whatsapp.text} {
 		for _, one := range texts.values {
+			out = append(out, one.variables...)
+		}
+	}
+	for _, list := range t.media {
+		for _, one := range list.texts() {
 			out = append(out, one.variables...)
 		}
 	}

@@ -65,6 +65,8 @@ type SMSContent struct {
 	Language string `json:"language"`
 	Encoding string `json:"encoding"` // GSM-7 or UCS-2
 	Segments int    `json:"segments"`
+	// Media are https URLs of pictures and files: with them it goes out as MMS.
+	Media []string `json:"media,omitempty"`
 }
 
 // WhatsAppContent is a rendered WhatsApp message. ContentSID with Variables is the approved template; Text is free
@@ -73,6 +75,7 @@ type WhatsAppContent struct {
 	ContentSID string            `json:"content_sid,omitempty"`
 	Variables  map[string]string `json:"variables,omitempty"`
 	Text       string            `json:"text,omitempty"`
+	Media      []string          `json:"media,omitempty"` // https URLs of the files that go with Text
 	Language   string            `json:"language"`
 }
 

@@ -144,6 +144,11 @@ func (c *call) fail(kind Kind, status int, cause error) *Error {
 	return c.react(&Error{Kind: kind, Status: status, Op: c.op, Cause: cause})
 }
 
+// refuse is what Twilio would have answered with the code to a request that was not sent.
+func (c *call) refuse(code int, cause error) *Error {
+	return c.react(&Error{Kind: Refused, Code: code, Op: c.op, Cause: cause})
+}
+
 func (c *call) react(failure *Error) *Error {
 	switch failure.Kind {
 	case Unclear:
