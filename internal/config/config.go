@@ -109,6 +109,8 @@ type Twilio struct {
 
 	// APIURL is the base URL of the REST API, without a slash at the end.
 	APIURL string
+	// ContentURL is the base URL of the Content API; empty means the one that belongs to APIURL.
+	ContentURL string
 	// MessagingServiceSID sends SMS, MG...; it goes before From.
 	MessagingServiceSID string
 	// From sends SMS.
