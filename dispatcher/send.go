@@ -56,6 +56,7 @@ func (l *lane) send(ctx context.Context, c store.Claimed, due deadline, admitted
 	l.metrics.calls.Observe(time.Since(began).Seconds())
 	if err == nil {
 		l.works(admitted.era, c.Channel)
+		l.metrics.sent.WithLabelValues(c.Message.Rule).Inc()
 		l.recorder.put(store.Outcome{
 			MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Accepted, SID: result.SID,
 			MessageState: message.Accepted,
@@ -147,6 +148,7 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 		d.retry(o, c, failure)
 	case twilio.OptOut:
 		o.MessageState, o.Reason = message.Suppressed, message.ReasonOptedOut
+		d.metrics.optOuts.WithLabelValues(c.Message.Rule).Inc()
 		o.Consent = &consent.Entry{
 			Org: c.Message.Org, Address: c.Message.To, Channel: c.Channel, Action: consent.OptOut, Source: consent.FromErrorCode,
 			Evidence: "attempt " + c.AttemptID, Note: failure.Rule.Meaning,

@@ -1,10 +1,14 @@
 package dispatcher
 
 import (
+	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -261,4 +265,25 @@ func TestBadVariablesAreNotSent(t *testing.T) {
 	m = w.becomes(w.queue(bad)[0], message.Delivered)
 	require.Equal(t, message.SMS, m.Channel)
 	require.Equal(t, int64(1), w.sim.Stats().Creates)
+}
+
+func TestOptOutsAreCountedByRule(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	config := w.config()
+	registry := prometheus.NewRegistry()
+	config.Metrics = registry
+	w.run(config)
+	w.becomes(w.queue(sms(person, "x"))[0], message.Delivered)
+	w.reply(url.Values{"Body": {"STOP"}, "MessageSid": {"SM" + strings.Repeat("7", 32)}})
+	w.reply(url.Values{"Body": {"STOP"}, "MessageSid": {"SM" + strings.Repeat("7", 32)}}) // a repeated webhook
+	w.repliesWorked()
+	w.becomes(w.queue(sms("+15005550004", "x"))[0], message.Suppressed) // 21610
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`# HELP beckon_optouts_total Opt-outs that answer a message, by its rule.
+# TYPE beckon_optouts_total counter
+beckon_optouts_total{rule="a-rule"} 2
+# HELP beckon_rule_messages_total Messages that Twilio took, by rule.
+# TYPE beckon_rule_messages_total counter
+beckon_rule_messages_total{rule="a-rule"} 1
+`), "beckon_optouts_total", "beckon_rule_messages_total"))
 }

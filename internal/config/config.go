@@ -41,6 +41,8 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Log is about the log.
 	Log Log
+	// PricesFile is the path of the prices that costs are estimated with; empty means no costs.
+	PricesFile string
 	// Warnings are remarks about what was read, for example a variable that does not exist.
 	Warnings []string
 

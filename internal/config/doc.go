@@ -56,6 +56,7 @@
 //	consent.opt_out_file           BECKON_OPT_OUT_FILE
 //	consent.review_after           BECKON_REVIEW_AFTER             24h
 //	consent.review_then            BECKON_REVIEW_THEN              opt_out
+//	prices_file                    BECKON_PRICES_FILE              empty: no costs
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text

@@ -173,6 +173,8 @@ func otherSettings() []setting {
 			func(c *Config) value { return duration(&c.Consent.ReviewAfter) }),
 		def("consent.review_then", "BECKON_REVIEW_THEN", "opt_out", "What such a reply is when nobody has decided: opt_out or keep.",
 			func(c *Config) value { return oneOf(&c.Consent.ReviewThen, "opt_out", "keep") }),
+		def("prices_file", "BECKON_PRICES_FILE", "", "The path of the prices that beckon stats estimates costs with; empty: no costs.",
+			func(c *Config) value { return text(&c.PricesFile) }),
 		def("shutdown_timeout", "BECKON_SHUTDOWN_TIMEOUT", "20s", "How long work in flight may take when Beckon stops.",
 			func(c *Config) value { return duration(&c.ShutdownTimeout) }),
 		def("log.level", "BECKON_LOG_LEVEL", "info", "debug, info, warn or error.",
