@@ -2,6 +2,7 @@ package templates
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -27,7 +28,7 @@ func (f *files) in(lang string) []*text {
 func (f *files) texts() []*text {
 	all := f.any
 	for _, tag := range f.byLang.tags {
-		all = append(all[:len(all):len(all)], f.byLang.values[tag]...)
+		all = append(slices.Clip(all), f.byLang.values[tag]...)
 	}
 	return all
 }
