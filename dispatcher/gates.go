@@ -52,6 +52,7 @@ func gates(sender Sender, law *hours.Law) []gate {
 		{routeName, routeGate(sender)}, // is there a sender and content for the channel
 		{"consent", consentGate},       // does the person allow it
 		{"window", windowGate},         // does WhatsApp allow it now
+		{"country", countryGate},       // does WhatsApp allow it there
 		{"hours", hoursGate(law)},      // is it a time of day to write to the person
 		{"address", addressGate},       // is no other call to this address open
 	}
@@ -100,7 +101,7 @@ func windowGate(c *store.Candidate, channel message.Channel) ruling {
 
 func windowOpen(c *store.Candidate) bool {
 	last, ok := c.LastInbound[message.WhatsApp]
-	return ok && c.Now.Sub(last) < whatsAppWindow-windowMargin
+	return ok && last.After(c.WindowDenied) && c.Now.Sub(last) < whatsAppWindow-windowMargin
 }
 
 func addressGate(c *store.Candidate, channel message.Channel) ruling {
@@ -173,7 +174,7 @@ func gravity(reason message.Reason) int {
 		return 3
 	case message.ReasonNoConsent:
 		return 2
-	case message.ReasonQuietHours:
+	case message.ReasonQuietHours, message.ReasonUSMarketing:
 		return 1
 	}
 	return 0

@@ -71,7 +71,7 @@ func TestJudge(t *testing.T) {
 		"opted in again since":         {store.Candidate{Message: sms(person, "x"), Consent: consent.State{consent.AllChannels: mark(consent.OptIn, -1), message.SMS: mark(consent.OptOut, -2)}}, everySender(), send(message.SMS, 0)},
 		"opted out of all since":       {store.Candidate{Message: sms(person, "x"), Consent: consent.State{consent.AllChannels: mark(consent.OptOut, -1), message.SMS: mark(consent.OptIn, -2)}}, everySender(), refused(message.ReasonOptedOut)},
 		"marketing, nothing on record": {store.Candidate{Message: marketing}, everySender(), refused(message.ReasonNoConsent)},
-		"marketing, opted in":          {store.Candidate{Message: marketing, Consent: all(consent.OptIn)}, everySender(), send(message.WhatsApp, 0)},
+		"marketing, opted in":          {store.Candidate{Message: marketing, Consent: all(consent.OptIn)}, everySender(), send(message.SMS, 1)}, // no template to the United States
 		"marketing, in on one only":    {store.Candidate{Message: marketing, Consent: consent.State{message.SMS: mark(consent.OptIn, -1)}}, everySender(), send(message.SMS, 1)},
 		"the graver reason is told":    {store.Candidate{Message: marketing, Consent: consent.State{message.SMS: mark(consent.OptOut, -1)}}, everySender(), refused(message.ReasonOptedOut)},
 		"free text, window closed":     {store.Candidate{Message: free}, everySender(), refused(message.ReasonNoRoute)},

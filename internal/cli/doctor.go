@@ -52,35 +52,40 @@ func (r *root) doctor() *cobra.Command {
 		Example: "  beckon doctor\n  beckon doctor --offline --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings := r.diagnose(cmd.Context(), offline)
-			failed := false
-			table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
-			for _, f := range findings {
-				failed = failed || f.Status == bad
-				if asJSON {
-					if err := r.printJSON(f); err != nil {
-						return err
-					}
-					continue
-				}
-				text := oneLine(f.Text)
-				if f.Advice != "" {
-					text += ": " + f.Advice
-				}
-				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", f.Status, f.Check, text)
-			}
-			if err := table.Flush(); err != nil {
-				return err
-			}
-			if failed {
-				return errSilent
-			}
-			return nil
+			return r.report(r.diagnose(cmd.Context(), offline), asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "do not call Twilio")
 	jsonFlag(cmd, &asJSON, "one JSON object a line")
+	cmd.AddCommand(r.doctorTwilio())
 	return cmd
+}
+
+// report writes findings and fails when one of them does.
+func (r *root) report(findings []finding, asJSON bool) error {
+	failed := false
+	table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		failed = failed || f.Status == bad
+		if asJSON {
+			if err := r.printJSON(f); err != nil {
+				return err
+			}
+			continue
+		}
+		text := oneLine(f.Text)
+		if f.Advice != "" {
+			text += ": " + f.Advice
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", f.Status, f.Check, text)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if failed {
+		return errSilent
+	}
+	return nil
 }
 
 // diagnose runs the checks in order.

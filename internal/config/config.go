@@ -43,6 +43,8 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Log is about the log.
 	Log Log
+	// PricesFile is the path of the prices that costs are estimated with; empty means no costs.
+	PricesFile string
 	// Warnings are remarks about what was read, for example a variable that does not exist.
 	Warnings []string
 
@@ -111,6 +113,8 @@ type Twilio struct {
 
 	// APIURL is the base URL of the REST API, without a slash at the end.
 	APIURL string
+	// ContentURL is the base URL of the Content API; empty means the one that belongs to APIURL.
+	ContentURL string
 	// MessagingServiceSID sends SMS, MG...; it goes before From.
 	MessagingServiceSID string
 	// From sends SMS.

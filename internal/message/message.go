@@ -40,6 +40,7 @@ const (
 	ReasonOptedOut         Reason = "opted_out"
 	ReasonNoConsent        Reason = "no_consent"
 	ReasonNoRoute          Reason = "no_route"
+	ReasonUSMarketing      Reason = "us_marketing"      // WhatsApp delivers no marketing templates to the United States
 	ReasonRejected         Reason = "rejected"          // Twilio refused the request; error_code says why
 	ReasonRetriesExhausted Reason = "retries_exhausted" // every permitted try was refused
 	ReasonRetry            Reason = "retry"             // queued again after a refusal that may pass
@@ -54,6 +55,7 @@ const (
 	ReasonFrequencyCap     Reason = "frequency_cap"     // queued or suppressed: a cap is full
 	ReasonRulePaused       Reason = "rule_paused"       // queued: its rule is paused, by its breaker or by a human
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
+	ReasonWindowClosed     Reason = "window_closed"     // queued again as its approved template: the window for free text was closed
 	ReasonValidity         Reason = "validity"          // expired: it could not be sent in its time
 )
 
@@ -66,6 +68,8 @@ type SMSContent struct {
 	Language string `json:"language"`
 	Encoding string `json:"encoding"` // GSM-7 or UCS-2
 	Segments int    `json:"segments"`
+	// Media are https URLs of pictures and files: with them it goes out as MMS.
+	Media []string `json:"media,omitempty"`
 }
 
 // WhatsAppContent is a rendered WhatsApp message. ContentSID with Variables is the approved template; Text is free
@@ -74,6 +78,7 @@ type WhatsAppContent struct {
 	ContentSID string            `json:"content_sid,omitempty"`
 	Variables  map[string]string `json:"variables,omitempty"`
 	Text       string            `json:"text,omitempty"`
+	Media      []string          `json:"media,omitempty"` // https URLs of the files that go with Text
 	Language   string            `json:"language"`
 }
 

@@ -26,9 +26,11 @@ type Candidate struct {
 	Permitted   bool            // sending was permitted before: the time runs
 	NextChannel int             // index into Message.Channels of the first one not tried in vain
 	Consent     consent.State
-	LastInbound map[message.Channel]time.Time     // when the person last wrote to the sender
-	Live        map[message.Channel]message.State // attempts to this address in sending or unknown
-	Now         time.Time                         // the database's clock
+	LastInbound map[message.Channel]time.Time // when the person last wrote to the sender
+	// WindowDenied is when the newest of the messages was written of whose window WhatsApp has said that it is not open; zero for none.
+	WindowDenied time.Time
+	Live         map[message.Channel]message.State // attempts to this address in sending or unknown
+	Now          time.Time                         // the database's clock
 
 	rival      bool // an older message to the same person that this claim does not take
 	suspicions []suspicion
@@ -57,6 +59,7 @@ type Claimed struct {
 	Channel   message.Channel
 	Index     int // of Channel in the message's channels
 	FreeText  bool
+	WindowAt  time.Time // of free text: the person's message whose window it relies on; zero otherwise
 	Tries     int       // refusals before, on this channel, that count against the message
 	Expires   time.Time // by our clock: then it is too late
 }
@@ -183,12 +186,16 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 		}
 	})
 	var at time.Time
-	p.query(`select address, channel, last_inbound_at from conversation
+	var denied *time.Time
+	p.query(`select address, channel, last_inbound_at, window_denied_at from conversation
 		where sender = $1 and address = any ($2) and last_inbound_at is not null`,
 		func(rows pgx.Rows) error {
-			return each(rows, []any{&a, &channel, &at}, func() error {
+			return each(rows, []any{&a, &channel, &at, &denied}, func() error {
 				for _, c := range byAddress[a] {
 					c.LastInbound[message.Channel(channel)] = at
+					if denied != nil && message.Channel(channel) == message.WhatsApp {
+						c.WindowDenied = *denied
+					}
 				}
 				return nil
 			})
@@ -233,6 +240,8 @@ type liveKey struct {
 type attemptColumns struct {
 	ids, messages, orgs, channels, addresses []string
 	numbers, tries                           []int32
+	countries                                []string
+	windows                                  []*time.Time // null without free text
 }
 
 func (a *attemptColumns) add(c Claimed) {
@@ -240,14 +249,20 @@ func (a *attemptColumns) add(c Claimed) {
 	a.orgs, a.channels = append(a.orgs, string(c.Message.Org)), append(a.channels, string(c.Channel))
 	a.addresses, a.numbers = append(a.addresses, string(c.Message.To)), append(a.numbers, int32(c.Message.Attempts))
 	a.tries = append(a.tries, int32(c.Tries))
+	a.countries = append(a.countries, c.Message.To.Country())
+	var window *time.Time
+	if !c.WindowAt.IsZero() {
+		window = &c.WindowAt
+	}
+	a.windows = append(a.windows, window)
 }
 
 func (a *attemptColumns) queue(p *pipeline, request ClaimRequest) {
-	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state)
-		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'sending'
-		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[])
-			u (id, message_id, number, org, channel, address)`,
-		a.ids, a.messages, a.numbers, a.orgs, a.channels, a.addresses, request.Sender)
+	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state, country, window_at)
+		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'sending', country, window_at
+		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $8::text[], $9::timestamptz[])
+			u (id, message_id, number, org, channel, address, country, window_at)`,
+		a.ids, a.messages, a.numbers, a.orgs, a.channels, a.addresses, request.Sender, a.countries, a.windows)
 	p.exec(`insert into live_attempt (attempt_id, sender, channel, address, phase, lease_until)
 		select id::uuid, $4, channel, address, 'sending', now() + $5::interval
 		from unnest($1::text[], $2::text[], $3::text[]) u (id, channel, address)`,

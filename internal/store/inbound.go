@@ -46,6 +46,7 @@ type Linked struct {
 	MessageID string
 	RecordID  notification.ID
 	Contact   string
+	Rule      string // of the message
 }
 
 // ApplyReply stores a reply with its conversation, links it to the message that it answers and to that message's
@@ -81,9 +82,9 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 // findReply returns what a reply that is stored already was joined to, nil when it is not.
 func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
 	var l Linked
-	err := tx.QueryRow(ctx, `select i.org, coalesce(i.message_id::text, ''), i.record_id, coalesce(m.contact_id, '')
+	err := tx.QueryRow(ctx, `select i.org, coalesce(i.message_id::text, ''), i.record_id, coalesce(m.contact_id, ''), coalesce(m.rule, '')
 		from inbound i left join message m on m.id = i.message_id where i.sid = $1`, sid).
-		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact)
+		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil //nolint:nilnil // there is none
@@ -96,11 +97,11 @@ func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
 // findAnswered finds the message that the reply quotes, else the newest one from that sender to that person.
 func findAnswered(ctx context.Context, tx pgx.Tx, r Reply) (Linked, error) {
 	var l Linked
-	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id from attempt a join message m on m.id = a.message_id
+	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id, m.rule from attempt a join message m on m.id = a.message_id
 		where a.sender = $1 and a.channel = $2 and a.address = $3 and a.state not in ('refused', 'canceled', 'absent')
 		order by coalesce(a.sid = $4, false) desc, a.started_at desc limit 1`,
 		r.Sender, string(r.Channel), string(r.From), r.RepliedSID).
-		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact)
+		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Linked{}, fmt.Errorf("find the message that a reply answers: %w", err)
 	}

@@ -118,6 +118,9 @@ func (v *verdicts) add(c *Candidate, verdict ruled, request ClaimRequest, result
 			Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText, Tries: c.Tries,
 			Expires: time.Now().Add(c.ExpiresAt.Sub(c.Now)),
 		}
+		if verdict.FreeText {
+			claimed.WindowAt = c.LastInbound[verdict.Send]
+		}
 		if c.Channel != verdict.Send { // each channel has its own budget
 			claimed.Tries = 0
 		}
