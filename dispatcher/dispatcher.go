@@ -115,6 +115,9 @@ type Config struct {
 	Words          *consent.Words                // what tells an opt-out from other replies; default: the shipped vocabulary
 	ReviewAfter    time.Duration                 // how long a human has to decide whether a reply is an opt-out; default 24 h
 	ReviewThen     store.Decision                // what it is when nobody did; default an opt-out
+	RevokeProgram  bool                          // a keyword opts out of the program of the message that it answers, not of everything
+	DoubleOptIn    bool                          // marketing needs a confirmed opt-in
+	ConfirmWithin  time.Duration                 // how long a YES answers the request for a double opt-in; default 72 h
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -132,6 +135,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.InboundCheck, 5*time.Minute)
 	setDefault(&c.ReviewAfter, 24*time.Hour)
 	setDefault(&c.ReviewThen, store.DecideOptOut)
+	setDefault(&c.ConfirmWithin, 72*time.Hour)
 	if c.Retention == nil {
 		const day = 24 * time.Hour
 		c.Retention = map[stream.Name]time.Duration{

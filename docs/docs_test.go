@@ -252,14 +252,14 @@ func TestEveryRuleKeyIsDocumented(t *testing.T) {
 	text := read(t, "rules.md")
 	keys := []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language", "vars", "once",
-		"delay", "expires_after", "quiet_hours", "sender",
+		"delay", "expires_after", "quiet_hours", "sender", "program",
 	}
 	for _, key := range keys {
 		require.Containsf(t, text, "\n| `"+key+"` |", "rules.md has no row for the key")
 	}
 	full := "rules:\n  - " + strings.Join([]string{
 		"name: a", "description: b", "object: C", "when: 'true'", "to: '\"x\"'", "contact: '\"x\"'", "channels: [sms]", "template: t",
-		"purpose: marketing", "language: '\"en\"'", "vars: {a: '1'}", "once: record", "delay: 1s", "quiet_hours: ignore", "sender: marketing",
+		"purpose: marketing", "language: '\"en\"'", "vars: {a: '1'}", "once: record", "delay: 1s", "quiet_hours: ignore", "sender: marketing", "program: a/b",
 	}, "\n    ") + "\n"
 	_, err := rule.Load(fstest.MapFS{"r.yaml": {Data: []byte(full)}}, rule.Options{})
 	require.NoError(t, err, "every documented key exists")

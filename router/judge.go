@@ -165,7 +165,7 @@ func (j *judgement) draw(p store.Pending, draft *rule.Draft) []store.NewMessage 
 	base := message.Message{
 		Org: p.Envelope.Org, NotificationID: p.Notification.ID, RecordID: p.Notification.RecordID, Object: p.Envelope.Object,
 		ContactID: draft.Contact, Rule: draft.Rule, Sender: draft.Sender, Template: draft.Template, Language: language(content, draft),
-		Purpose: draft.Purpose, Channels: draft.Channels, Content: content, State: message.Queued,
+		Purpose: draft.Purpose, Program: draft.Program, Channels: draft.Channels, Content: content, State: message.Queued,
 		CreatedAt: now, NotBefore: now.Add(draft.Delay), ExpiresAfter: draft.ExpiresAfter,
 	}
 	if err != nil {

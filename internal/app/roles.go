@@ -129,7 +129,9 @@ func (a *App) newDispatcher() (runner, error) {
 		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
 		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
 		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen),
-		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
+		RevokeProgram: a.cfg.Consent.RevokeScope == "program", DoubleOptIn: a.cfg.Consent.DoubleOptIn == "on",
+		ConfirmWithin: a.cfg.Consent.ConfirmWithin,
+		Log:           a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)
 	return stage, err

@@ -145,6 +145,12 @@ type Consent struct {
 	ReviewAfter time.Duration
 	// ReviewThen is the decision when nobody did: opt_out or keep.
 	ReviewThen string
+	// RevokeScope is what a keyword opts out of: all or program.
+	RevokeScope string
+	// DoubleOptIn is on when marketing needs a confirmed opt-in, else off.
+	DoubleOptIn string
+	// ConfirmWithin is how long a YES confirms an opt-in.
+	ConfirmWithin time.Duration
 }
 
 // Log is about the log.

@@ -55,6 +55,9 @@
 //	consent.opt_out_file           BECKON_OPT_OUT_FILE
 //	consent.review_after           BECKON_REVIEW_AFTER             24h
 //	consent.review_then            BECKON_REVIEW_THEN              opt_out
+//	consent.revoke_scope           BECKON_REVOKE_SCOPE             all
+//	consent.double_opt_in          BECKON_DOUBLE_OPT_IN            off
+//	consent.confirm_within         BECKON_CONFIRM_WITHIN           72h
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text

@@ -130,7 +130,7 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
 	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.attempts, m.tries, m.channel,
-	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now()`
+	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now(), m.program`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	var c Candidate
@@ -138,7 +138,7 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	m := &c.Message
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
 		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content,
-		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now)
+		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &m.Program)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) (rivals []*Candidate, err error) {
 	byAddress := map[string][]*Candidate{}
 	add := func(c *Candidate) {
-		c.Consent = consent.State{}
+		c.Consent = nil
 		c.LastInbound = map[message.Channel]time.Time{}
 		c.Live = map[message.Channel]message.State{}
 		byAddress[string(c.Message.To)] = append(byAddress[string(c.Message.To)], c)
@@ -170,9 +170,9 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 		rivals = append(rivals, c)
 	})
 	var a, channel, phase string
-	queueConsent(&p, addresses, func(a string, channel message.Channel, mark consent.Mark) {
+	queueConsent(&p, addresses, func(a string, mark consent.Mark) {
 		for _, c := range byAddress[a] {
-			c.Consent[channel] = mark
+			c.Consent = append(c.Consent, mark)
 		}
 	})
 	var at time.Time

@@ -175,27 +175,28 @@ func (d *decision) queueMessages(p *pipeline) error {
 	}
 	p.exec(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			channels, sender, recipient, content, state, reason, detail, not_before, expires_after, salt)
+			channels, sender, recipient, content, state, reason, detail, not_before, expires_after, salt, program)
 		select id::uuid, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay, validity, salt
+			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay, validity, salt, program
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::interval[],
-			$19::interval[], $20::text[])
+			$19::interval[], $20::text[], $22::text[])
 			u (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt)
+			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt, program)
 		returning id, org, sender, recipient, state, not_before)
 		insert into belt (message_id, org, sender, recipient, due_at)
 		select id, org, sender, recipient, case when not_before > now() then not_before else now() + $21::interval end
 		from made where state = 'queued'`,
 		c.ids, c.orgs, c.notifications, c.records, c.objects, c.contacts, c.rules, c.templates, c.languages, c.purposes,
-		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, c.salts, beltCheck)
+		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, c.salts, beltCheck,
+		c.programs)
 	return nil
 }
 
 // messageColumns holds messages column by column, as unnest wants them.
 type messageColumns struct {
 	ids, orgs, notifications, records, objects, contacts, rules, templates, languages, purposes []string
-	channels, senders, recipients, contents, states, reasons, details, salts                    []string
+	channels, senders, recipients, contents, states, reasons, details, salts, programs          []string
 	delays, validities                                                                          []time.Duration
 }
 
@@ -217,7 +218,7 @@ func (c *messageColumns) add(m *message.Message, salt string) error {
 	c.recipients = append(c.recipients, string(m.To))
 	c.contents, c.states = append(c.contents, string(content)), append(c.states, string(m.State))
 	c.reasons, c.details = append(c.reasons, string(m.Reason)), append(c.details, m.Detail)
-	c.salts = append(c.salts, salt)
+	c.salts, c.programs = append(c.salts, salt), append(c.programs, cmp.Or(m.Program, message.DefaultProgram))
 	c.delays = append(c.delays, max(m.NotBefore.Sub(m.CreatedAt), 0))
 	c.validities = append(c.validities, cmp.Or(m.ExpiresAfter, message.DefaultValidity))
 	return nil

@@ -26,10 +26,13 @@ type Reply struct {
 	Body       string
 	Button     string
 	Media      []Media
-	RepliedSID string         // the message that it quotes; may be empty
-	Keyword    string         // stop, review, start, help, or empty
-	Consent    *consent.Entry // what it says about consent; Org is filled in here
-	Review     *NewReview     // it may be an opt-out; Org is filled in here
+	RepliedSID string          // the message that it quotes; may be empty
+	Keyword    string          // stop, review, start, help, or empty
+	Consent    *consent.Entry  // what it says about consent; Org is filled in here
+	Review     *NewReview      // it may be an opt-out; Org is filled in here
+	Program    bool            // an opt-out is from the program of the message that it answers, when there is one
+	Yes        *YesTo          // it is a plain yes
+	Alias      address.Address // another address of the person, as Twilio says; may be empty
 	Received   time.Time
 	Seq        uint64 // its sequence in CALLBACKS
 }
@@ -55,10 +58,12 @@ type Linked struct {
 func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 	var linked Linked
 	err := s.inTx(ctx, "store a reply", func(tx pgx.Tx) error {
-		var p pipeline
-		queueAddressLocks(&p, []string{string(r.From)})
-		if err := p.run(ctx, tx); err != nil {
-			return fmt.Errorf("lock the address: %w", err)
+		people := []string{string(r.From)}
+		if r.Alias != "" {
+			people = append(people, string(r.Alias))
+		}
+		if err := lockPeople(ctx, tx, people); err != nil {
+			return err
 		}
 		known, err := findReply(ctx, tx, r.SID)
 		if err != nil || known != nil {
@@ -135,10 +140,8 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	}
 	linked.New = true
 	var p pipeline
-	if r.Consent != nil {
-		entry := *r.Consent
-		entry.Org = linked.Org
-		queueEntry(&p, entry)
+	if err := queueWord(ctx, tx, &p, r, linked); err != nil {
+		return err
 	}
 	if r.Review != nil {
 		review := *r.Review

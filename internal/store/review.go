@@ -78,7 +78,7 @@ func (s *Store) AddReview(ctx context.Context, r NewReview) error {
 func queueReview(p *pipeline, r NewReview) {
 	p.exec(`insert into review (org, address, channel, inbound_sid, text, pattern, language, said_at, seq, decide_by)
 		select $1, $2, $3, $4, $5, $6, $7, $8::timestamptz, $9::bigint, now() + $10::interval
-		where (select action from consent where address = $2 and channel = 'all'
+		where (select action from consent where address = $2 and channel = 'all' and scope = 'all'
 			order by occurred_at desc, seq desc, id desc limit 1) is distinct from 'opt_out'
 		on conflict do nothing`,
 		string(r.Org), string(r.Address), string(r.Channel), r.SID, clean(r.Text), r.Pattern, r.Language, r.SaidAt, int64(r.Seq), r.After)
@@ -89,7 +89,7 @@ func queueReview(p *pipeline, r NewReview) {
 func queueSettle(p *pipeline, a string) {
 	p.exec(`with settled as (
 			update review r set decided_at = now(), decided_by = $2, decision = case c.action when 'opt_out' then 'opt_out' else 'keep' end
-			from (select action, occurred_at, seq from consent where address = $1 and channel = 'all'
+			from (select action, occurred_at, seq from consent where address = $1 and channel = 'all' and scope = 'all'
 				order by occurred_at desc, seq desc, id desc limit 1) c
 			where r.address = $1 and r.decided_at is null and (c.occurred_at, c.seq) > (r.said_at, r.seq)
 			returning r.address)

@@ -76,7 +76,7 @@ func (r *Rule) decide(f *facts) (result Result) {
 
 func (r *Rule) draft(f *facts) (Draft, error) {
 	d := Draft{
-		Rule: r.Name, Channels: r.Channels, Template: r.Template, Purpose: r.Purpose, QuietHours: r.QuietHours,
+		Rule: r.Name, Channels: r.Channels, Template: r.Template, Purpose: r.Purpose, Program: r.Program, QuietHours: r.QuietHours,
 		Once: r.Once, Delay: r.Delay, ExpiresAfter: r.ExpiresAfter, Sender: r.Sender,
 	}
 	var err error

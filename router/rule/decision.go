@@ -68,6 +68,7 @@ type Draft struct {
 	Template   string            `json:"template"`
 	Sender     string            `json:"sender"`
 	Purpose    message.Purpose   `json:"purpose"`
+	Program    string            `json:"program"`
 	QuietHours QuietHours        `json:"quiet_hours"`
 	Vars       map[string]any    `json:"vars,omitempty"`
 	Once       Once              `json:"once,omitempty"`

@@ -41,6 +41,7 @@ type Rule struct {
 	Template    string            `json:"template"`
 	Sender      string            `json:"sender"` // default when the file names none
 	Purpose     message.Purpose   `json:"purpose"`
+	Program     string            `json:"program"` // default when the file names none
 	QuietHours  QuietHours        `json:"quiet_hours"`
 	Once        Once              `json:"once,omitempty"`
 	Delay       time.Duration     `json:"delay,omitempty"` // nanoseconds
