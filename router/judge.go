@@ -75,8 +75,9 @@ func (j *judgement) decide(p store.Pending) store.Decided {
 		in.Previous = previousThen(p.Earlier, p.Notification)
 	}
 	decision := rule.Decide(j.set, in)
+	entries := j.consent(p, &decision)
 	j.results = decision.Results
-	decided := store.Decided{Outcome: decision.Outcome, RuleSet: decision.RuleSet, Detail: explain(decision, &in)}
+	decided := store.Decided{Outcome: decision.Outcome, RuleSet: decision.RuleSet, Detail: explain(decision, &in), Consent: entries}
 	decided.Next, decided.Moved = j.set.NextSnapshot(in)
 	for _, result := range decision.Results {
 		for i := range result.Messages {

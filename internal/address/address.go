@@ -3,6 +3,7 @@ package address
 import (
 	"errors"
 	"log/slog"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -29,6 +30,16 @@ func Parse(text, region string) (Address, error) {
 		return "", ErrInvalid
 	}
 	return Address(phonenumbers.Format(number, phonenumbers.E164)), nil
+}
+
+// ParsePerson is Parse for an address that a person may be known by: it also takes a WhatsApp business-scoped id as it is, such as
+// US.1A2B or US.ENT.1A2B, and Twilio's prefix whatsapp:.
+func ParsePerson(text, region string) (Address, error) {
+	text = strings.TrimPrefix(strings.TrimSpace(text), "whatsapp:")
+	if len(text) <= MaxLength && regexp.MustCompile(`^[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]+$`).MatchString(text) {
+		return Address(text), nil
+	}
+	return Parse(text, region)
 }
 
 // AsWritten keeps a text that is no phone number as an address, so that an operator can see what the record had: cut to

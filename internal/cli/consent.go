@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/user"
-	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -27,11 +26,7 @@ func (r *root) consent() *cobra.Command {
 
 // parseAddress reads a phone number, or a WhatsApp business-scoped id such as US.1A2B (also US.ENT.1A2B).
 func parseAddress(text, region string) (address.Address, error) {
-	text = strings.TrimPrefix(strings.TrimSpace(text), "whatsapp:")
-	if len(text) <= address.MaxLength && regexp.MustCompile(`^[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]+$`).MatchString(text) {
-		return address.Address(text), nil
-	}
-	a, err := address.Parse(text, region)
+	a, err := address.ParsePerson(text, region)
 	if err != nil {
 		return "", usagef("the address is %w in region %s: write it as +14155550123", err, region)
 	}

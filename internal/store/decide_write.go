@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 )
@@ -124,10 +125,37 @@ func (d *decision) write(ctx context.Context, tx pgx.Tx) error {
 	if err := d.queueRecords(&p); err != nil {
 		return err
 	}
+	for _, e := range d.words() {
+		queueEntry(&p, e)
+	}
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("write decisions: %w", err)
 	}
 	return nil
+}
+
+// words are the entries of all that was decided now, in document order.
+func (d *decision) words() []consent.Entry {
+	var all []consent.Entry
+	for _, it := range d.items {
+		if it.decided != nil {
+			all = append(all, it.decided.Consent...)
+		}
+	}
+	return all
+}
+
+// lockPeople locks the people about whom records say something, before anything of theirs is written.
+func (d *decision) lockPeople(ctx context.Context, tx pgx.Tx) error {
+	words := d.words()
+	if len(words) == 0 {
+		return nil
+	}
+	addresses := make([]string, len(words))
+	for i, e := range words {
+		addresses[i] = string(e.Address)
+	}
+	return lockPeople(ctx, tx, addresses)
 }
 
 func (d *decision) queueDecisions(p *pipeline) {
