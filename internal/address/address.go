@@ -53,6 +53,17 @@ func AsWritten(text string) Address {
 	return Address(text)
 }
 
+// Pattern is a regular expression, for Go and Postgres, that finds the address as people write it: with the country code or
+// without, with spaces, brackets and dashes between the digits.
+func (a Address) Pattern() string {
+	number, err := phonenumbers.Parse(string(a), "")
+	if err != nil {
+		return regexp.QuoteMeta(string(a))
+	}
+	digits := strings.Split(phonenumbers.GetNationalSignificantNumber(number), "")
+	return strings.Join(digits, `[^0-9<>&"]{0,3}`) + `([^0-9]|$)`
+}
+
 // Masked shows the last two characters only.
 func (a Address) Masked() string {
 	const shown = 2

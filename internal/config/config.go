@@ -149,6 +149,8 @@ type Consent struct {
 	RevokeScope string
 	// DoubleOptIn is on when marketing needs a confirmed opt-in, else off.
 	DoubleOptIn string
+	// ErasureKeys make the hashes that stay of erased addresses; the first one makes new ones.
+	ErasureKeys []Secret
 	// ConfirmWithin is how long a YES confirms an opt-in.
 	ConfirmWithin time.Duration
 }

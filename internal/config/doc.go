@@ -58,6 +58,7 @@
 //	consent.revoke_scope           BECKON_REVOKE_SCOPE             all
 //	consent.double_opt_in          BECKON_DOUBLE_OPT_IN            off
 //	consent.confirm_within         BECKON_CONFIRM_WITHIN           72h
+//	consent.erasure_keys           BECKON_ERASURE_KEY
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text

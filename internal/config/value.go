@@ -57,6 +57,21 @@ func secrets(p *[]Secret) value {
 	}
 }
 
+// longSecrets are secrets that nobody can guess.
+func longSecrets(p *[]Secret) value {
+	v := secrets(p)
+	set := v.set
+	v.set = func(texts []string) error {
+		for _, s := range texts {
+			if len(s) < 32 {
+				return errors.New("want at least 32 characters each, as of `openssl rand -hex 32`")
+			}
+		}
+		return set(texts)
+	}
+	return v
+}
+
 func pathSecret(p *Secret) value {
 	return hidden(scalar(func(s string) error {
 		if url.PathEscape(s) != s || strings.Trim(s, ".") == "" {

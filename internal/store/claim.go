@@ -95,7 +95,7 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		if len(candidates) == 0 {
 			return s.checkMark(ctx, tx)
 		}
-		rivals, err := readGateFacts(ctx, tx, request.Sender, candidates)
+		rivals, err := s.readGateFacts(ctx, tx, request.Sender, candidates)
 		if err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 
 // readGateFacts takes the address locks, in order, and then reads what the gates look at, and which older messages to the same
 // people wait too.
-func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) (rivals []*Candidate, err error) {
+func (s *Store) readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) (rivals []*Candidate, err error) {
 	byAddress := map[string][]*Candidate{}
 	add := func(c *Candidate) {
 		c.Consent = nil
@@ -170,11 +170,13 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 		rivals = append(rivals, c)
 	})
 	var a, channel, phase string
-	queueConsent(&p, addresses, func(a string, mark consent.Mark) {
+	said := func(a string, mark consent.Mark) {
 		for _, c := range byAddress[a] {
 			c.Consent = append(c.Consent, mark)
 		}
-	})
+	}
+	queueConsent(&p, addresses, said)
+	checked := s.queueErased(&p, addresses, said)
 	var at time.Time
 	p.query(`select address, channel, last_inbound_at from conversation
 		where sender = $1 and address = any ($2) and last_inbound_at is not null`,
@@ -197,6 +199,9 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 		}, sender, addresses)
 	if err := p.run(ctx, tx); err != nil {
 		return nil, fmt.Errorf("read what the gates look at: %w", err)
+	}
+	if err := checked(); err != nil {
+		return nil, err
 	}
 	return rivals, nil
 }

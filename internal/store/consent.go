@@ -60,6 +60,9 @@ func (s *Store) Consent(ctx context.Context, addresses []address.Address) (map[a
 	queueConsent(&p, plain, func(a string, mark consent.Mark) {
 		states[address.Address(a)] = append(states[address.Address(a)], mark)
 	})
+	checked := s.queueErased(&p, plain, func(a string, mark consent.Mark) {
+		states[address.Address(a)] = append(states[address.Address(a)], mark)
+	})
 	var readOnly bool
 	p.query("select "+isReadOnly, func(rows pgx.Rows) error {
 		return each(rows, []any{&readOnly}, func() error { return nil })
@@ -72,6 +75,9 @@ func (s *Store) Consent(ctx context.Context, addresses []address.Address) (map[a
 	if readOnly {
 		s.pool.Reset()
 		return nil, fmt.Errorf("read consent: %w", errReadOnly)
+	}
+	if err := checked(); err != nil {
+		return nil, fmt.Errorf("read consent: %w", err)
 	}
 	return states, nil
 }
