@@ -21,7 +21,7 @@ func (r *root) consent() *cobra.Command {
 	return group("consent", "Show and change what people agreed to",
 		r.consentShow(), r.consentClassify(), r.consentSet("opt-out", consent.OptOut, "opt out"),
 		r.consentSet("opt-in", consent.OptIn, "opt in"), r.consentSet("confirm", consent.Confirm, "confirm an opt-in"),
-		r.consentSet("opt-in-again", consent.ReOptIn, "end an opt-out, as by START"), r.consentAlias(), r.consentExport(), r.consentErase())
+		r.consentSet("opt-in-again", consent.ReOptIn, "end an opt-out, as by START"), r.consentAlias(), r.consentExport(), r.consentErase(), r.consentImport())
 }
 
 // parseAddress reads a phone number, or a WhatsApp business-scoped id such as US.1A2B (also US.ENT.1A2B).
