@@ -130,7 +130,13 @@ begin
 end $$;
 -- +goose StatementEnd
 
+-- For retention: what is old and still has content. Rows come in the order of time, so that these cost next to nothing.
+create index message_age on message using brin (created_at);
+create index inbound_age on inbound using brin (received_at);
+create index decision_age on decision using brin (decided_at);
+
 -- +goose Down
+drop index decision_age, inbound_age, message_age;
 drop function erase_person;
 -- +goose StatementBegin
 create or replace function refuse_change() returns trigger language plpgsql as $$

@@ -37,6 +37,8 @@ type Config struct {
 	Dispatch Dispatch
 	// Consent is about replies that are opt-outs.
 	Consent Consent
+	// Retention is how long content stays in the ledger.
+	Retention Retention
 	// ShutdownTimeout is how long work in flight may take at the end.
 	ShutdownTimeout time.Duration
 	// Log is about the log.
@@ -153,6 +155,11 @@ type Consent struct {
 	ErasureKeys []Secret
 	// ConfirmWithin is how long a YES confirms an opt-in.
 	ConfirmWithin time.Duration
+}
+
+// Retention is how long each kind of content stays; 0 means for ever.
+type Retention struct {
+	Contents, Replies, Snapshots, Decisions time.Duration
 }
 
 // Log is about the log.

@@ -161,6 +161,25 @@ func duration(p *time.Duration) value {
 	}, func() string { return p.String() })
 }
 
+// leastRetention is longer than Salesforce tries again.
+const leastRetention = 26 * time.Hour
+
+func retention(p *time.Duration) value {
+	return scalar(func(s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < leastRetention {
+			return fmt.Errorf("%q: want a time of at least 26h, for example 8760h", s)
+		}
+		*p = d
+		return nil
+	}, func() string {
+		if *p == 0 {
+			return ""
+		}
+		return p.String()
+	})
+}
+
 func orgIDs(p *[]notification.OrgID) value {
 	return value{
 		set: func(texts []string) error {
