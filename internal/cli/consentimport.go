@@ -72,7 +72,7 @@ func (r *root) consentImport() *cobra.Command {
 
 // readImport gives the entries of a file, or one error with every mistake.
 func readImport(path string, with consent.Import) ([]consent.Entry, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names it
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -185,8 +185,8 @@ func (f *csvFile) channel(text string) message.Channel {
 }
 
 func (f *csvFile) action(text string) Action {
-	switch a := Action(strings.ToLower(text)); a {
-	case OptIn, Confirm, OptOut, ReOptIn:
+	a := Action(strings.ToLower(text))
+	if slices.Contains([]Action{OptIn, Confirm, OptOut, ReOptIn}, a) {
 		return a
 	}
 	f.problem("action: want opt_in, confirm, opt_out or re_opt_in")

@@ -59,7 +59,7 @@ func TestReadCSVTellsEveryMistake(t *testing.T) {
 		"line 2: occurred_at: want a time in RFC 3339 such as 2026-05-01T12:00:00Z, or a date", "line 2: ip: want an IP address",
 		"line 3: it has 2 fields, want 6", "line 4: occurred_at: it is in the future", `line 5: extraneous or missing " in quoted-field`,
 	}, wrong)
-	_, wrong = read(t, "adress,action,action\n")
+	_, wrong = read(t, "phone,action,action\n")
 	require.Len(t, wrong, 4)
 	_, wrong = read(t, "")
 	require.Equal(t, []string{"line 1: the file is empty: want a line of column names"}, wrong)

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/message"
@@ -81,23 +82,13 @@ func (s State) UnderReview() bool {
 	return s.any(func(m Mark) bool { return m.Channel == ReviewChannel })
 }
 
-func (s State) any(is func(Mark) bool) bool {
-	for _, m := range s {
-		if is(m) {
-			return true
-		}
-	}
-	return false
-}
+func (s State) any(is func(Mark) bool) bool { return slices.ContainsFunc(s, is) }
 
 // newest finds the newest mark of the actions, of any without one, that counts for a program on a channel.
 func (s State) newest(channel message.Channel, program string, actions ...Action) Mark {
 	var found Mark
 	for _, m := range s {
-		wanted := len(actions) == 0
-		for _, action := range actions {
-			wanted = wanted || m.Action == action
-		}
+		wanted := len(actions) == 0 || slices.Contains(actions, m.Action)
 		if wanted && m.on(channel) && m.Scope.covers(program) && m.newer(found) {
 			found = m
 		}

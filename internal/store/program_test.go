@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,12 +161,12 @@ func TestConsentIsReadByKey(t *testing.T) {
 	l.exec(`set enable_seqscan = off`)
 	rows, err := l.db.Query(t.Context(), `explain select * from consent_state where address = any (array(select known from same_person(array['+14155550100'])))`)
 	require.NoError(t, err)
-	plan := ""
+	var plan strings.Builder
 	var line string
 	for rows.Next() {
 		require.NoError(t, rows.Scan(&line))
-		plan += line + "\n"
+		plan.WriteString(line + "\n")
 	}
 	require.NoError(t, rows.Err())
-	require.Regexp(t, `Index Cond: \(address = ANY`, plan)
+	require.Regexp(t, `Index Cond: \(address = ANY`, plan.String())
 }

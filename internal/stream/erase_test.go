@@ -1,8 +1,8 @@
 package stream
 
 import (
-	"fmt"
 	"regexp"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,7 +16,7 @@ func TestErase(t *testing.T) {
 	const person = address.Address("+14155550123")
 	fits := regexp.MustCompile(person.Pattern()).MatchString
 	for i, phone := range []string{"+14155550123", "(415) 555-0123", "+14155550124", "415.555.0123"} {
-		require.NoError(t, c.PublishNotification(t.Context(), envelope(fmt.Sprint(i)), []byte("<Phone>"+phone+"</Phone><Id>006</Id>")))
+		require.NoError(t, c.PublishNotification(t.Context(), envelope(strconv.Itoa(i)), []byte("<Phone>"+phone+"</Phone><Id>006</Id>")))
 	}
 	c.finish(t, 3, 3)
 	require.NoError(t, c.PublishCallback(t.Context(), KindInbound, "IN1", nil, []byte("From=%2B14155550123&Body=hi")))

@@ -39,8 +39,10 @@ func TestConsentMapping(t *testing.T) {
 		at      time.Time
 		outcome notification.Outcome
 	}{
-		"opted out": {previously(input("Out", "true", "Phone", "1", "Mobile", "1", "SystemModstamp", "2026-03-04T05:00:00.000Z")),
-			rule.VerdictMatched, consent.OptOut, received.Add(-6*time.Minute - 7*time.Second), notification.Matched},
+		"opted out": {
+			previously(input("Out", "true", "Phone", "1", "Mobile", "1", "SystemModstamp", "2026-03-04T05:00:00.000Z")),
+			rule.VerdictMatched, consent.OptOut, received.Add(-6*time.Minute - 7*time.Second), notification.Matched,
+		},
 		"opted out since long": {previously(input("Out", "true", "Phone", "1"), "Out", "true"), rule.VerdictNotMatched, "", received, notification.NoMatch},
 		"taken back":           {previously(input("Out", "false", "Phone", "1"), "Out", "true"), rule.VerdictMatched, consent.ReOptIn, received, notification.Matched},
 		"never opted out":      {input("Out", "false", "Phone", "1"), rule.VerdictNotMatched, "", received, notification.NoMatch},

@@ -114,9 +114,9 @@ func (t *testRun) expect(e Expectation) {
 
 func (t *testRun) ruleNames() []string {
 	rules := t.set.ForObject(t.test.Input.Object)
-	names := make([]string, len(rules))
-	for i, r := range rules {
-		names[i] = r.Name
+	names := make([]string, 0, len(rules))
+	for _, r := range rules {
+		names = append(names, r.Name)
 	}
 	return append(names, t.set.Mappings(t.test.Input.Object)...)
 }
