@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
@@ -210,11 +211,17 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	if delivery.Get(stream.HeaderFound) != "" {
 		said = received // what Twilio says of its time counts
 	}
-	reply.Keyword = string(verdict.Keyword)
+	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.RevokeProgram
 	d.noteConsent(&reply, verdict, consent.Entry{
 		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
 		OccurredAt: said, Seq: seq,
 	})
+	if d.DoubleOptIn && consent.Yes(in.Body) {
+		reply.Yes = &store.YesTo{Within: d.ConfirmWithin, Entry: consent.Entry{
+			Address: in.From, Channel: consent.AllChannels, Action: consent.Confirm, Source: consent.FromKeyword, Purpose: message.Marketing,
+			Evidence: in.MessageSID, Note: in.Body, OccurredAt: said, Seq: delivery.Seq,
+		}}
+	}
 	return reply, nil
 }
 
@@ -224,7 +231,7 @@ func (d *Dispatcher) noteConsent(reply *store.Reply, verdict consent.Verdict, en
 	case consent.Stop:
 		entry.Action, reply.Consent = consent.OptOut, &entry
 	case consent.Start:
-		entry.Action, reply.Consent = consent.OptIn, &entry
+		entry.Action, reply.Consent = consent.ReOptIn, &entry
 	case consent.Review:
 		reply.Review = &store.NewReview{
 			Address: reply.From, Channel: reply.Channel, SID: reply.SID, Text: reply.Body, Pattern: verdict.Rule, Language: verdict.Language,

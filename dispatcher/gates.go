@@ -1,10 +1,10 @@
 package dispatcher
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
-	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
@@ -46,15 +46,15 @@ type gate struct {
 const routeName = "route"
 
 // gates is the way of every message to Twilio, whatever it comes from, in order.
-func gates(sender Sender, law *hours.Law) []gate {
+func gates(sender Sender, law *hours.Law, doubleOptIn bool) []gate {
 	return []gate{
-		{"rule", ruleGate},             // is its rule not paused
-		{routeName, routeGate(sender)}, // is there a sender and content for the channel
-		{"consent", consentGate},       // does the person allow it
-		{"window", windowGate},         // does WhatsApp allow it now
-		{"country", countryGate},       // does WhatsApp allow it there
-		{"hours", hoursGate(law)},      // is it a time of day to write to the person
-		{"address", addressGate},       // is no other call to this address open
+		{"rule", ruleGate},                    // is its rule not paused
+		{routeName, routeGate(sender)},        // is there a sender and content for the channel
+		{"consent", consentGate(doubleOptIn)}, // does the person allow it
+		{"window", windowGate},                // does WhatsApp allow it now
+		{"country", countryGate},              // does WhatsApp allow it there
+		{"hours", hoursGate(law)},             // is it a time of day to write to the person
+		{"address", addressGate},              // is no other call to this address open
 	}
 }
 
@@ -77,18 +77,21 @@ func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
 	}
 }
 
-// consentGate refuses a channel on which the person's newest word is an opt-out, and, for marketing, any channel without
-// an opt-in. While somebody looks at a reply that may be an opt-out, it lets nothing pass.
-func consentGate(c *store.Candidate, channel message.Channel) ruling {
-	switch word := c.Consent.On(channel); {
-	case word == consent.OptOut:
-		return ruling{refuse: message.ReasonOptedOut}
-	case c.Message.Purpose == message.Marketing && word != consent.OptIn:
-		return ruling{refuse: message.ReasonNoConsent}
-	case c.Consent.UnderReview():
-		return ruling{wait: reviewWait, behind: message.ReasonUnderReview}
+// consentGate refuses a channel on which the person's newest word about the message's program is an opt-out, and, for marketing, any
+// channel without express consent to that program. While somebody looks at a reply that may be an opt-out, it lets nothing pass.
+func consentGate(doubleOptIn bool) func(*store.Candidate, message.Channel) ruling {
+	return func(c *store.Candidate, channel message.Channel) ruling {
+		program := cmp.Or(c.Message.Program, message.DefaultProgram)
+		switch {
+		case c.Consent.Stopped(channel, program):
+			return ruling{refuse: message.ReasonOptedOut}
+		case c.Message.Purpose == message.Marketing && !c.Consent.Granted(channel, program, doubleOptIn):
+			return ruling{refuse: message.ReasonNoConsent}
+		case c.Consent.UnderReview():
+			return ruling{wait: reviewWait, behind: message.ReasonUnderReview}
+		}
+		return ruling{}
 	}
-	return ruling{}
 }
 
 // windowGate refuses WhatsApp when there is no approved template and the window for free text is closed.

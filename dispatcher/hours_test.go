@@ -101,7 +101,7 @@ func TestHoursGate(t *testing.T) {
 		}
 		now := at(t, c.now)
 		verdict := bare(everySender()).judge(store.Candidate{
-			Message: c.message, Now: now, Consent: consent.State{consent.AllChannels: {Action: consent.OptIn, At: now}},
+			Message: c.message, Now: now, Consent: consent.State{{Channel: consent.AllChannels, Action: consent.OptIn, At: now}},
 		})
 		if c.opens == "" {
 			require.Equal(t, message.SMS, verdict.Send, name)

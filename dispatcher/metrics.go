@@ -28,6 +28,7 @@ type metrics struct {
 	deadLetters   prometheus.Counter
 	leasesExpired prometheus.Counter
 	reviewsLapsed prometheus.Counter
+	retained      *prometheus.CounterVec
 	unknown       prometheus.Gauge
 	stopped       *prometheus.GaugeVec
 	breaker       *prometheus.GaugeVec
@@ -54,6 +55,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		waits:         counter("beckon_dispatcher_waits_total", "Tries after which the dispatcher waited for Postgres or NATS."),
 		deadLetters:   counter("beckon_dispatcher_deadletters_total", "Deliveries that went to the dead letters."),
 		leasesExpired: counter("beckon_leases_expired_total", "Attempts whose dispatcher died while sending."),
+		retained:      counters("beckon_retained_total", "Rows whose content was taken out, since its time was over.", "kind"),
 		reviewsLapsed: counter("beckon_reviews_lapsed_total", "Replies of which nobody decided in time whether they are opt-outs."),
 		reviewsOpen: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_reviews_open", Help: "Replies that somebody must look at: they may be opt-outs, and sending to these people is paused.",
@@ -71,7 +73,8 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
-		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed, m.reviewsOpen,
+		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed,
+		m.retained, m.reviewsOpen,
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {

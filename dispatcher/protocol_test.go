@@ -287,7 +287,7 @@ func TestMissedStopThatIsOlderThanAStart(t *testing.T) {
 	require.True(t, w.wait(func() bool { return w.number(`select count(*) from consent`) == 2 }))
 	states, err := w.Consent(t.Context(), []address.Address{person})
 	require.NoError(t, err)
-	require.Equal(t, consent.OptIn, states[person].On(message.SMS))
+	require.Equal(t, consent.ReOptIn, states[person].On(message.SMS))
 }
 
 func TestReceivedByAMessagingService(t *testing.T) {

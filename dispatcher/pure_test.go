@@ -36,7 +36,13 @@ func TestJudge(t *testing.T) {
 	mark := func(action consent.Action, hours int) consent.Mark {
 		return consent.Mark{Action: action, At: now.Add(time.Duration(hours) * time.Hour)}
 	}
-	all := func(action consent.Action) consent.State { return consent.State{consent.AllChannels: mark(action, -1)} }
+	on := func(channel message.Channel, m consent.Mark) consent.Mark {
+		m.Channel = channel
+		return m
+	}
+	all := func(action consent.Action) consent.State {
+		return consent.State{on(consent.AllChannels, mark(action, -1))}
+	}
 	wrote := func(ago time.Duration) map[message.Channel]time.Time {
 		return map[message.Channel]time.Time{message.WhatsApp: now.Add(-ago)}
 	}
@@ -67,13 +73,14 @@ func TestJudge(t *testing.T) {
 		"no channel is left":           {store.Candidate{Message: sms(person, "x"), NextChannel: 1}, everySender(), refused(message.ReasonNoRoute)},
 		"no sender at all":             {store.Candidate{Message: wa(person)}, smsOnly, refused(message.ReasonNoRoute)},
 		"opted out of everything":      {store.Candidate{Message: both(person, "x"), Consent: all(consent.OptOut)}, everySender(), refused(message.ReasonOptedOut)},
-		"opted out of one":             {store.Candidate{Message: both(person, "x"), Consent: consent.State{message.WhatsApp: mark(consent.OptOut, -1)}}, everySender(), send(message.SMS, 1)},
-		"opted in again since":         {store.Candidate{Message: sms(person, "x"), Consent: consent.State{consent.AllChannels: mark(consent.OptIn, -1), message.SMS: mark(consent.OptOut, -2)}}, everySender(), send(message.SMS, 0)},
-		"opted out of all since":       {store.Candidate{Message: sms(person, "x"), Consent: consent.State{consent.AllChannels: mark(consent.OptOut, -1), message.SMS: mark(consent.OptIn, -2)}}, everySender(), refused(message.ReasonOptedOut)},
+		"opted out of one":             {store.Candidate{Message: both(person, "x"), Consent: consent.State{on(message.WhatsApp, mark(consent.OptOut, -1))}}, everySender(), send(message.SMS, 1)},
+		"opted in again since":         {store.Candidate{Message: sms(person, "x"), Consent: consent.State{on(consent.AllChannels, mark(consent.OptIn, -1)), on(message.SMS, mark(consent.OptOut, -2))}}, everySender(), send(message.SMS, 0)},
+		"opted out of all since":       {store.Candidate{Message: sms(person, "x"), Consent: consent.State{on(consent.AllChannels, mark(consent.OptOut, -1)), on(message.SMS, mark(consent.OptIn, -2))}}, everySender(), refused(message.ReasonOptedOut)},
 		"marketing, nothing on record": {store.Candidate{Message: marketing}, everySender(), refused(message.ReasonNoConsent)},
 		"marketing, opted in":          {store.Candidate{Message: marketing, Consent: all(consent.OptIn)}, everySender(), send(message.SMS, 1)}, // no template to the United States
-		"marketing, in on one only":    {store.Candidate{Message: marketing, Consent: consent.State{message.SMS: mark(consent.OptIn, -1)}}, everySender(), send(message.SMS, 1)},
-		"the graver reason is told":    {store.Candidate{Message: marketing, Consent: consent.State{message.SMS: mark(consent.OptOut, -1)}}, everySender(), refused(message.ReasonOptedOut)},
+		"marketing, START alone":       {store.Candidate{Message: marketing, Consent: all(consent.ReOptIn)}, everySender(), refused(message.ReasonNoConsent)},
+		"marketing, in on one only":    {store.Candidate{Message: marketing, Consent: consent.State{on(message.SMS, mark(consent.OptIn, -1))}}, everySender(), send(message.SMS, 1)},
+		"the graver reason is told":    {store.Candidate{Message: marketing, Consent: consent.State{on(message.SMS, mark(consent.OptOut, -1))}}, everySender(), refused(message.ReasonOptedOut)},
 		"free text, window closed":     {store.Candidate{Message: free}, everySender(), refused(message.ReasonNoRoute)},
 		"free text, window open":       {store.Candidate{Message: free, LastInbound: wrote(time.Hour)}, everySender(), freely},
 		"free text, window closing":    {store.Candidate{Message: free, LastInbound: wrote(24*time.Hour - time.Second)}, everySender(), refused(message.ReasonNoRoute)},

@@ -75,8 +75,9 @@ func (j *judgement) decide(p store.Pending) store.Decided {
 		in.Previous = previousThen(p.Earlier, p.Notification)
 	}
 	decision := rule.Decide(j.set, in)
+	entries := j.consent(p, &decision)
 	j.results = decision.Results
-	decided := store.Decided{Outcome: decision.Outcome, RuleSet: decision.RuleSet, Detail: explain(decision, &in)}
+	decided := store.Decided{Outcome: decision.Outcome, RuleSet: decision.RuleSet, Detail: explain(decision, &in), Consent: entries}
 	decided.Next, decided.Moved = j.set.NextSnapshot(in)
 	for _, result := range decision.Results {
 		for i := range result.Messages {
@@ -165,7 +166,8 @@ func (j *judgement) draw(p store.Pending, draft *rule.Draft) []store.NewMessage 
 	base := message.Message{
 		Org: p.Envelope.Org, NotificationID: p.Notification.ID, RecordID: p.Notification.RecordID, Object: p.Envelope.Object,
 		ContactID: draft.Contact, Rule: draft.Rule, Sender: draft.Sender, Template: draft.Template, Language: language(content, draft),
-		Purpose: draft.Purpose, Channels: draft.Channels, Content: content, Hours: hours(draft), Caps: j.set.CapsOf(draft), State: message.Queued,
+		Purpose: draft.Purpose, Program: draft.Program, Channels: draft.Channels, Content: content, Hours: hours(draft),
+		Caps: j.set.CapsOf(draft), State: message.Queued,
 		CreatedAt: now, NotBefore: now.Add(draft.Delay), ExpiresAfter: draft.ExpiresAfter,
 	}
 	if err != nil {

@@ -319,6 +319,7 @@ func (a *App) startPostgres(ctx, running context.Context) error {
 	if err != nil {
 		return err
 	}
+	ledger.UseErasureKeys(a.cfg.Erasure())
 	a.store = ledger
 	close(a.pooled)
 	a.closers.add("database connections", func(ctx context.Context) error {

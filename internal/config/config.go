@@ -39,6 +39,8 @@ type Config struct {
 	Consent Consent
 	// QuietHours is about the times at which people may be written to.
 	QuietHours QuietHours
+	// Retention is how long content stays in the ledger.
+	Retention Retention
 	// ShutdownTimeout is how long work in flight may take at the end.
 	ShutdownTimeout time.Duration
 	// Log is about the log.
@@ -161,6 +163,19 @@ type Consent struct {
 	ReviewAfter time.Duration
 	// ReviewThen is the decision when nobody did: opt_out or keep.
 	ReviewThen string
+	// RevokeScope is what a keyword opts out of: all or program.
+	RevokeScope string
+	// DoubleOptIn is on when marketing needs a confirmed opt-in, else off.
+	DoubleOptIn string
+	// ErasureKeys make the hashes that stay of erased addresses; the first one makes new ones.
+	ErasureKeys []Secret
+	// ConfirmWithin is how long a YES confirms an opt-in.
+	ConfirmWithin time.Duration
+}
+
+// Retention is how long each kind of content stays; 0 means for ever.
+type Retention struct {
+	Contents, Replies, Snapshots, Decisions time.Duration
 }
 
 // Log is about the log.

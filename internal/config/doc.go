@@ -60,6 +60,14 @@
 //	quiet_hours.unknown            BECKON_QUIET_UNKNOWN            on
 //	quiet_hours.zoneinfo           BECKON_ZONEINFO                 empty: that of the machine
 //	prices_file                    BECKON_PRICES_FILE              empty: no costs
+//	consent.revoke_scope           BECKON_REVOKE_SCOPE             all
+//	consent.double_opt_in          BECKON_DOUBLE_OPT_IN            off
+//	consent.confirm_within         BECKON_CONFIRM_WITHIN           72h
+//	consent.erasure_keys           BECKON_ERASURE_KEY
+//	retention.contents             BECKON_RETENTION_CONTENTS
+//	retention.replies              BECKON_RETENTION_REPLIES
+//	retention.snapshots            BECKON_RETENTION_SNAPSHOTS
+//	retention.decisions            BECKON_RETENTION_DECISIONS
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text

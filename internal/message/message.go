@@ -20,6 +20,9 @@ const (
 // DefaultSender is the sender of messages whose rule names none.
 const DefaultSender = "default"
 
+// DefaultProgram is the program of messages whose rule names none.
+const DefaultProgram = "default"
+
 // Purpose decides which consent a message needs.
 type Purpose string
 
@@ -111,6 +114,7 @@ type Message struct {
 	Template       string
 	Language       string // the language that the template had; the one asked for when nothing could be rendered
 	Purpose        Purpose
+	Program        string    // that consent is asked for
 	Channels       []Channel // in order of preference
 	To             address.Address
 	Content        Content

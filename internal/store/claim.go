@@ -101,7 +101,7 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		if len(candidates) == 0 {
 			return s.checkMark(ctx, tx)
 		}
-		rivals, err := readGateFacts(ctx, tx, request.Sender, candidates)
+		rivals, err := s.readGateFacts(ctx, tx, request.Sender, candidates)
 		if err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
 	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.caps, m.attempts, m.tries, m.channel,
 	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now(),
-	exists (select 1 from rule_pause p where p.rule = m.rule)`
+	exists (select 1 from rule_pause p where p.rule = m.rule), m.program`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	var c Candidate
@@ -148,7 +148,7 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	m := &c.Message
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
 		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours, &m.Caps,
-		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.Paused)
+		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.Paused, &m.Program)
 	if err != nil {
 		return nil, err
 	}
@@ -158,10 +158,10 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 
 // readGateFacts takes the address locks, in order, and then reads what the gates look at, and which older messages to the same
 // people wait too.
-func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) (rivals []*Candidate, err error) {
+func (s *Store) readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) (rivals []*Candidate, err error) {
 	byAddress := map[string][]*Candidate{}
 	add := func(c *Candidate) {
-		c.Consent = consent.State{}
+		c.Consent = nil
 		c.LastInbound = map[message.Channel]time.Time{}
 		c.Live = map[message.Channel]message.State{}
 		byAddress[string(c.Message.To)] = append(byAddress[string(c.Message.To)], c)
@@ -180,11 +180,13 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 		rivals = append(rivals, c)
 	})
 	var a, channel, phase string
-	queueConsent(&p, addresses, func(a string, channel message.Channel, mark consent.Mark) {
+	said := func(a string, mark consent.Mark) {
 		for _, c := range byAddress[a] {
-			c.Consent[channel] = mark
+			c.Consent = append(c.Consent, mark)
 		}
-	})
+	}
+	queueConsent(&p, addresses, said)
+	checked := s.queueErased(&p, addresses, said)
 	var at time.Time
 	var denied *time.Time
 	p.query(`select address, channel, last_inbound_at, window_denied_at from conversation
@@ -211,6 +213,9 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 		}, sender, addresses)
 	if err := p.run(ctx, tx); err != nil {
 		return nil, fmt.Errorf("read what the gates look at: %w", err)
+	}
+	if err := checked(); err != nil {
+		return nil, err
 	}
 	return rivals, nil
 }

@@ -25,10 +25,13 @@ type Reply struct {
 	Body       string
 	Button     string
 	Media      []Media
-	RepliedSID string         // the message that it quotes; may be empty
-	Keyword    string         // stop, review, start, help, or empty
-	Consent    *consent.Entry // what it says about consent; Org is filled in here
-	Review     *NewReview     // it may be an opt-out; Org is filled in here
+	RepliedSID string          // the message that it quotes; may be empty
+	Keyword    string          // stop, review, start, help, or empty
+	Consent    *consent.Entry  // what it says about consent; Org is filled in here
+	Review     *NewReview      // it may be an opt-out; Org is filled in here
+	Program    bool            // an opt-out is from the program of the message that it answers, when there is one
+	Yes        *YesTo          // it is a plain yes
+	Alias      address.Address // another address of the person, as Twilio says; may be empty
 	Received   time.Time
 	Seq        uint64 // its sequence in CALLBACKS
 }
@@ -58,10 +61,12 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 		if err := s.checkMark(ctx, tx); err != nil {
 			return err
 		}
-		var p pipeline
-		queueAddressLocks(&p, []string{string(r.From)})
-		if err := p.run(ctx, tx); err != nil {
-			return fmt.Errorf("lock the address: %w", err)
+		people := []string{string(r.From)}
+		if r.Alias != "" {
+			people = append(people, string(r.Alias))
+		}
+		if err := lockPeople(ctx, tx, people); err != nil {
+			return err
 		}
 		known, err := findReply(ctx, tx, r.SID)
 		if err != nil {
@@ -69,7 +74,7 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 		}
 		if known != nil { // perhaps found by a listing, which does not tell all that the webhook says about consent
 			linked = *known
-			return writeWords(ctx, tx, r, linked.Org)
+			return writeWords(ctx, tx, r, &linked)
 		}
 		if linked, err = findAnswered(ctx, tx, r); err != nil {
 			return err
@@ -140,20 +145,18 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 		return fmt.Errorf("insert a reply: %w", err)
 	}
 	linked.New = true
-	return writeWords(ctx, tx, r, linked.Org)
+	return writeWords(ctx, tx, r, linked)
 }
 
 // writeWords adds what a reply says about consent.
-func writeWords(ctx context.Context, tx pgx.Tx, r Reply, org notification.OrgID) error {
+func writeWords(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	var p pipeline
-	if r.Consent != nil {
-		entry := *r.Consent
-		entry.Org = org
-		queueEntry(&p, entry)
+	if err := queueWord(ctx, tx, &p, r, linked); err != nil {
+		return err
 	}
 	if r.Review != nil {
 		review := *r.Review
-		review.Org = org
+		review.Org = linked.Org
 		queueReview(&p, review)
 	}
 	if err := p.run(ctx, tx); err != nil {

@@ -90,7 +90,7 @@ func queueReview(p *pipeline, r NewReview) {
 func queueSettle(p *pipeline, a string) {
 	p.exec(`with settled as (
 			update review r set decided_at = now(), decided_by = $2, decision = case c.action when 'opt_out' then 'opt_out' else 'keep' end
-			from (select action, occurred_at, seq from consent where address = $1 and channel = 'all'
+			from (select action, occurred_at, seq from consent where address = $1 and channel = 'all' and scope = 'all'
 				order by occurred_at desc, seq desc, id desc limit 1) c
 			where r.address = $1 and r.decided_at is null and (c.occurred_at, c.seq) > (r.said_at, r.seq)
 			returning r.address)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/beckonhq/beckon/internal/message"
 )
 
@@ -79,6 +81,10 @@ func Load(fsys fs.FS, opts Options) (*Set, error) {
 	if err := l.problems.err(); err != nil {
 		return nil, err
 	}
+	for _, m := range l.mappings {
+		o := set.named(m.Object)
+		o.mappings = append(o.mappings, m)
+	}
 	set.version = hex.EncodeToString(l.hash.Sum(nil))[:versionLength]
 	set.warnings = l.warnings.sorted()
 	return set, nil
@@ -111,6 +117,7 @@ type loader struct {
 	problems *problems
 	warnings problems
 	schemas  map[string]*schema
+	mappings []*Mapping
 	seen     map[string]Problem // where each rule name was first used
 	caps     []placedCap
 }
@@ -153,36 +160,53 @@ func (l *loader) parse(compiler *compiler, name string, data []byte) []*Rule {
 	if root == nil {
 		return nil
 	}
-	keys := p.fields(root, "a rule file", []string{"rules", "caps"})
-	list, caps := keys["rules"], keys["caps"]
-	if caps != nil && !isNull(caps) {
-		for _, node := range p.items(caps, "caps") {
-			p.cap(node)
-		}
-	}
-	if list == nil && caps == nil {
-		p.errorf(root, `a rule file needs the key "rules" with a list of rules`)
-	}
-	if list == nil || isNull(list) {
+	keys := p.fields(root, "a rule file", []string{"rules", "caps", "consent"})
+	if keys["rules"] == nil && keys["caps"] == nil && keys["consent"] == nil {
+		p.errorf(root, `a rule file needs the key "rules" with a list of rules, or "consent", or "caps"`)
 		return nil
 	}
 	var rules []*Rule
-	for _, node := range p.items(list, "rules") {
+	for _, node := range p.list(keys["rules"], "rules") {
 		if r := p.rule(node); r != nil {
 			rules = append(rules, r)
+		}
+	}
+	for _, node := range p.list(keys["caps"], "caps") {
+		p.cap(node)
+	}
+	for _, node := range p.list(keys["consent"], "consent") {
+		if m := p.mapping(node); m != nil {
+			l.mappings = append(l.mappings, m)
 		}
 	}
 	return rules
 }
 
+// list is the items of a list that may be left out or empty.
+func (p *ruleParser) list(node *yaml.Node, what string) []*yaml.Node {
+	if node == nil || isNull(node) {
+		return nil
+	}
+	return p.items(node, what)
+}
+
+// schemaOf is the WSDL of an object, nil without one.
+func (l *loader) schemaOf(object string) *schema { return l.schemas[strings.ToLower(object)] }
+
 func (s *Set) add(r *Rule) {
 	s.rules = append(s.rules, r)
-	key := strings.ToLower(r.Object)
+	o := s.named(r.Object)
+	o.rules = append(o.rules, r)
+}
+
+// named gives an object, made when it is not there.
+func (s *Set) named(name string) *object {
+	key := strings.ToLower(name)
 	o := s.objects[key]
 	if o == nil {
 		o = &object{}
 		s.objects[key] = o
 	}
-	s.objects[r.Object] = o // the usual spelling is found without lowering
-	o.rules = append(o.rules, r)
+	s.objects[name] = o // the usual spelling is found without lowering
+	return o
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 )
 
@@ -26,7 +27,7 @@ type ruleParser struct {
 func ruleKeys() []string {
 	return []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language",
-		"vars", "once", "delay", "expires_after", "quiet_hours", "place", "breaker", "sender",
+		"vars", "once", "delay", "expires_after", "quiet_hours", "place", "breaker", "sender", "program",
 	}
 }
 
@@ -49,6 +50,7 @@ func (p *ruleParser) rule(node *yaml.Node) *Rule {
 		Channels:    p.channels(keys["channels"]),
 		Template:    p.text(keys["template"], "template"),
 		Sender:      p.sender(keys["sender"]),
+		Program:     p.program(keys["program"]),
 		Purpose: message.Purpose(p.oneOf(keys["purpose"], "purpose",
 			string(message.Transactional), string(message.Marketing))),
 		Once:  Once(p.oneOf(keys["once"], "once", string(OncePerRecord), string(OncePerPerson))),
@@ -190,6 +192,19 @@ func (p *ruleParser) sender(node *yaml.Node) string {
 		p.errorf(node, "sender %q must be a name in kebab-case", name)
 	case known != nil && !slices.Contains(known, name):
 		p.errorf(node, "sender %q is not configured%s", name, didYouMean(name, append(slices.Clone(known), message.DefaultSender)))
+	}
+	return name
+}
+
+// program is the name of what a rule's messages belong to, and consent is asked for: newsletter, or acme/newsletter for one of the
+// brand acme.
+func (p *ruleParser) program(node *yaml.Node) string {
+	name := p.text(node, "program")
+	if name == "" {
+		return message.DefaultProgram
+	}
+	if !consent.IsProgram(name) {
+		p.errorf(node, "program %q must be a name in kebab-case, or brand/name", name)
 	}
 	return name
 }

@@ -49,6 +49,7 @@ type Rule struct {
 	Template    string            `json:"template"`
 	Sender      string            `json:"sender"` // default when the file names none
 	Purpose     message.Purpose   `json:"purpose"`
+	Program     string            `json:"program"` // default when the file names none
 	QuietHours  QuietHours        `json:"quiet_hours"`
 	Place       Place             `json:"place,omitzero"`
 	Breaker     *Breaker          `json:"breaker,omitempty"`
@@ -84,8 +85,9 @@ type Set struct {
 
 // object is what the Set knows about one sObject.
 type object struct {
-	rules  []*Rule
-	schema *schema // nil without a WSDL
+	rules    []*Rule
+	mappings []*Mapping
+	schema   *schema // nil without a WSDL
 }
 
 // Version is a short hash of the files that the Set was made from: the same bytes under the same names give the same
@@ -111,6 +113,19 @@ func (s *Set) ForObject(name string) []*Rule {
 		return slices.Clone(o.rules)
 	}
 	return nil
+}
+
+// Mappings gives the names of the items of `consent:` of an sObject.
+func (s *Set) Mappings(object string) []string {
+	o := s.object(object)
+	if o == nil {
+		return nil
+	}
+	names := make([]string, len(o.mappings))
+	for i, m := range o.mappings {
+		names[i] = m.Name
+	}
+	return names
 }
 
 // Warnings are remarks about files that are usable as they are.

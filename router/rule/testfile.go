@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 )
@@ -35,8 +36,11 @@ type Expectation struct {
 	Vars        map[string]*string // a subset of the variables, as text; nil is null
 	Text        map[message.Channel]string
 	NoRecipient bool
-	Error       bool   // the rule must fail ...
-	ErrorText   string // ... with an error that contains this
+	Action      string  // of an item of consent: opt_out, opt_in, re_opt_in or confirm
+	Program     *string // of a rule or an item of consent; empty for an item about everything
+	At          string  // of an item of consent, RFC 3339
+	Error       bool    // the rule must fail ...
+	ErrorText   string  // ... with an error that contains this
 }
 
 // Values of a test's notification that a file leaves out.
@@ -186,7 +190,7 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 	e := Expectation{Line: node.Line}
 	keys := p.fields(node, "an expectation", []string{
 		"rule", "to", "channels", "language", "contact", "purpose", "template", "vars", "text", "no_recipient", "error",
-		"quiet_hours", "place",
+		"quiet_hours", "place", "action", "program", "at",
 	})
 	if node.Kind != yaml.MappingNode {
 		return e
@@ -206,6 +210,14 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 		e.Channels = p.texts(n, "channels")
 	}
 	e.Language, e.Contact = p.optional(keys["language"], "language"), p.optional(keys["contact"], "contact")
+	e.Action = p.oneOf(keys["action"], "action", string(consent.OptOut), string(consent.OptIn), string(consent.ReOptIn), string(consent.Confirm))
+	e.Program = p.optional(keys["program"], "program")
+	if n := keys["at"]; n != nil {
+		e.At = p.scalar(n, "at")
+		if _, err := time.Parse(time.RFC3339, e.At); err != nil {
+			p.errorf(n, "at must be a time such as %s", testReceived)
+		}
+	}
 	e.NoRecipient = p.boolean(keys["no_recipient"], "no_recipient")
 	if n := keys["error"]; n != nil {
 		e.Error = true
