@@ -148,7 +148,7 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	case err == nil:
 		d.metrics.reply(reply, linked)
 		d.Log.InfoContext(ctx, "a reply came in", "sid", reply.SID, "from", reply.From, "channel", reply.Channel,
-			"keyword", reply.Keyword, "answers", linked.MessageID, "repeated", !linked.New)
+			"keyword", reply.Keyword, "answers", linked.MessageID, "repeated", !linked.New, "confirmation", linked.Confirmation)
 		d.ack(ctx, []*stream.Delivery{delivery})
 		return nil
 	case ctx.Err() != nil:
@@ -212,6 +212,7 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 		said = received // what Twilio says of its time counts
 	}
 	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.RevokeProgram
+	reply.Answer = d.Answers.to(verdict.Keyword, &reply, in.OptOutType != "")
 	d.noteConsent(&reply, verdict, consent.Entry{
 		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
 		OccurredAt: said, Seq: seq,

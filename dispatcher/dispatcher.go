@@ -123,6 +123,7 @@ type Config struct {
 	RevokeProgram  bool                                  // a keyword opts out of the program of the message that it answers, not of everything
 	DoubleOptIn    bool                                  // marketing needs a confirmed opt-in
 	ConfirmWithin  time.Duration                         // how long a YES answers the request for a double opt-in; default 72 h
+	Answers        Answers                               // to STOP and HELP; default: none, Twilio answers
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer

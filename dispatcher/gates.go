@@ -10,11 +10,6 @@ import (
 	"github.com/beckonhq/beckon/internal/store"
 )
 
-// whatsAppWindow is how long after a person's last message free text may go to them.
-//
-// Source: Twilio, "Key concepts: WhatsApp", the customer service window.
-const whatsAppWindow = 24 * time.Hour
-
 // windowMargin keeps a message from reaching Twilio just after the window has closed.
 const windowMargin = time.Minute
 
@@ -79,10 +74,14 @@ func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
 
 // consentGate refuses a channel on which the person's newest word about the message's program is an opt-out, and, for marketing, any
 // channel without express consent to that program. While somebody looks at a reply that may be an opt-out, it lets nothing pass.
+// The one exemption is the single answer to a STOP or HELP: the ledger makes one such message for one inbound SID, to the person
+// whose reply that is.
 func consentGate(doubleOptIn bool) func(*store.Candidate, message.Channel) ruling {
 	return func(c *store.Candidate, channel message.Channel) ruling {
 		program := cmp.Or(c.Message.Program, message.DefaultProgram)
 		switch {
+		case c.Message.Origin == message.OriginCompliance:
+			return ruling{}
 		case c.Consent.Stopped(channel, program):
 			return ruling{refuse: message.ReasonOptedOut}
 		case c.Message.Purpose == message.Marketing && !c.Consent.Granted(channel, program, doubleOptIn):
@@ -104,7 +103,7 @@ func windowGate(c *store.Candidate, channel message.Channel) ruling {
 
 func windowOpen(c *store.Candidate) bool {
 	last, ok := c.LastInbound[message.WhatsApp]
-	return ok && last.After(c.WindowDenied) && c.Now.Sub(last) < whatsAppWindow-windowMargin
+	return ok && last.After(c.WindowDenied) && c.Now.Sub(last) < message.WhatsAppWindow-windowMargin
 }
 
 func addressGate(c *store.Candidate, channel message.Channel) ruling {

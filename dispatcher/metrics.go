@@ -16,6 +16,7 @@ type metrics struct {
 	suppressed    *prometheus.CounterVec
 	errorCodes    *prometheus.CounterVec
 	replies       *prometheus.CounterVec
+	confirmed     *prometheus.CounterVec
 	lookups       *prometheus.CounterVec
 	alerted       *prometheus.CounterVec
 	polls         *prometheus.CounterVec
@@ -44,6 +45,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		suppressed:    counters("beckon_suppressed_total", "Messages that were rightly not sent.", "reason"),
 		errorCodes:    counters("beckon_twilio_errors_total", "Calls to Twilio that failed, by Twilio's error code (0: none).", "code"),
 		replies:       counters("beckon_replies_total", "Replies received.", "keyword"),
+		confirmed:     counters("beckon_confirmations_total", "Replies with STOP or HELP that Beckon was to answer, by what became of that.", "result"),
 		lookups:       counters("beckon_lookups_total", "Look-ups of unknown outcomes.", "result"),
 		alerted:       counters("beckon_alerts_total", "Failures that an operator must look at, by Twilio's error code.", "code"),
 		polls:         counters("beckon_polls_total", "Messages whose status Twilio was asked for.", "result"),
@@ -72,7 +74,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		}),
 	}
 	all := []prometheus.Collector{
-		m.states, m.suppressed, m.errorCodes, m.replies, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
+		m.states, m.suppressed, m.errorCodes, m.replies, m.confirmed, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
 		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed,
 		m.retained, m.reviewsOpen,
 	}
@@ -119,6 +121,9 @@ func (m *metrics) moved(states []message.State) {
 func (m *metrics) reply(reply store.Reply, linked store.Linked) {
 	if !linked.New {
 		return
+	}
+	if linked.Confirmation != "" {
+		m.confirmed.WithLabelValues(linked.Confirmation).Inc()
 	}
 	m.replies.WithLabelValues(reply.Keyword).Inc()
 	if reply.Consent != nil && reply.Consent.Action == consent.OptOut && linked.Rule != "" {

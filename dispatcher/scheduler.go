@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 )
@@ -153,9 +154,15 @@ func (l *lane) sweep(ctx context.Context) error {
 	return nil
 }
 
+// noOrg stands on the belt for the organisation of a message to a person whom no organisation has written to.
+const noOrg = "none"
+
 func (d *Dispatcher) putOnBelt(ctx context.Context, rows []store.BeltRef) ([]uint64, error) {
 	refs := make([]stream.MessageRef, len(rows))
 	for i, row := range rows {
+		if row.Org == consent.AnyOrg { // no part of a subject
+			row.Org = noOrg
+		}
 		refs[i] = stream.MessageRef(row)
 	}
 	return d.Belt.PublishMessages(ctx, refs)

@@ -212,7 +212,7 @@ func TestWindowIsPerSender(t *testing.T) {
 func TestNoMarketingTemplatesToTheUnitedStates(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	in := consent.State{consent.AllChannels: consent.Mark{Action: consent.OptIn, At: now.Add(-time.Hour)}}
+	in := consent.State{{Channel: consent.AllChannels, Action: consent.OptIn, At: now.Add(-time.Hour)}}
 	wrote := map[message.Channel]time.Time{message.WhatsApp: now.Add(-time.Hour)}
 	marketing := func(to address.Address, channels ...message.Channel) message.Message {
 		m := both(to, "x")

@@ -28,6 +28,7 @@ func (a *App) mountAPI(g *echo.Group) {
 	g.GET("/openapi.json", func(c echo.Context) error { return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, openAPI) })
 	g.GET("/messages", a.listMessages)
 	g.GET("/trace/:id", a.trace)
+	a.mountConversations(g)
 }
 
 func (a *App) listMessages(c echo.Context) error {
@@ -86,7 +87,7 @@ func (a *App) failed(c echo.Context, err error) error {
 	if store.Temporary(err) {
 		status = http.StatusServiceUnavailable
 	}
-	return c.JSON(status, problem{"the ledger can't be read now"})
+	return c.JSON(status, problem{"the ledger does not answer now"})
 }
 
 func orDefault(text, fallback string) string {

@@ -122,21 +122,27 @@ func (h *house) openAPI() {
 	require.NotEmpty(h.t, spec.Paths)
 	for path, methods := range spec.Paths {
 		for method := range methods {
-			require.Equal(h.t, "get", method)
+			require.Contains(h.t, []string{"get", "post"}, method)
+		}
+		if methods["get"] == nil || strings.HasPrefix(path, "/api/v1/conversations/") || strings.HasPrefix(path, "/api/v1/media/") {
+			continue // they need a conversation: see their own tests
 		}
 		status, body := h.get(h.AdminURL() + strings.ReplaceAll(path, "{id}", "04l000000000001AAA"))
 		require.Equal(h.t, http.StatusOK, status, path)
 		require.True(h.t, json.Valid([]byte(body)), path)
 	}
-	fields := reflect.TypeFor[view.Message]()
-	var names []string
-	for field := range fields.Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		names = append(names, name)
-		require.Contains(h.t, spec.Components.Schemas["Message"].Properties, name)
-	}
-	for name := range spec.Components.Schemas["Message"].Properties {
-		require.True(h.t, slices.Contains(names, name), name)
+	for schema, fields := range map[string]reflect.Type{
+		"Message": reflect.TypeFor[view.Message](), "Conversation": reflect.TypeFor[view.Conversation](), "Turn": reflect.TypeFor[view.Turn](),
+	} {
+		var names []string
+		for field := range fields.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			names = append(names, name)
+			require.Contains(h.t, spec.Components.Schemas[schema].Properties, name)
+		}
+		for name := range spec.Components.Schemas[schema].Properties {
+			require.True(h.t, slices.Contains(names, name), name)
+		}
 	}
 	_, metrics := h.get(h.AdminURL() + "/metrics")
 	for _, name := range []string{"beckon_build_info", "go_goroutines", "beckon_rules_reload_failed"} {

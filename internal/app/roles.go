@@ -121,6 +121,10 @@ func (a *App) newDispatcher() (runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
+	answers, err := a.answers()
+	if err != nil {
+		return nil, err
+	}
 	if a.cfg.HTTP.PublicURL == "" {
 		a.log.Warn("BECKON_PUBLIC_URL is not set: Twilio is not asked to report deliveries")
 	}
@@ -129,7 +133,7 @@ func (a *App) newDispatcher() (runner, error) {
 		Belt: a.stream, Ledger: a.store, Standing: a.keeper.Load(), PublicURL: a.cfg.HTTP.PublicURL,
 		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
 		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
-		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen),
+		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen), Answers: answers,
 		Hours: a.law, RevokeProgram: a.cfg.Consent.RevokeScope == "program", DoubleOptIn: a.cfg.Consent.DoubleOptIn == "on",
 		ConfirmWithin: a.cfg.Consent.ConfirmWithin, Keep: keep(a.cfg.Retention),
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
@@ -149,13 +153,7 @@ func keep(r config.Retention) map[store.RetentionKind]time.Duration {
 
 // newLane gives a sender connections of its own: those of another one that is slow can't be in its way.
 func (a *App) newLane(sender config.Sender) (dispatcher.Lane, error) {
-	account := twilio.Config{
-		AccountSID: sender.Account.AccountSID, APIKey: sender.Account.APIKey, APISecret: sender.Account.APISecret.Reveal(),
-		BaseURL: a.cfg.Twilio.APIURL, MaxIdleConnsPerHost: sender.Concurrency, SocketTimeout: a.cfg.Dispatch.SendTimeout,
-	}
-	if len(sender.Account.AuthTokens) > 0 {
-		account.AuthToken = sender.Account.AuthTokens[0].Reveal()
-	}
+	account := a.account(sender)
 	if err := account.Validate(); err != nil {
 		return dispatcher.Lane{}, err
 	}

@@ -48,14 +48,10 @@ func (a *App) policySource() PolicySource {
 
 // LoadPolicy reads the rule files and the template files.
 func LoadPolicy(from PolicySource) (*Policy, error) {
-	rulesDir, templatesDir := from.RulesDir, from.TemplatesDir
-	source := templates.Defaults()
-	if templatesDir != "" {
-		source = os.DirFS(templatesDir)
-	}
-	set, err := templates.Load(source)
+	rulesDir := from.RulesDir
+	set, err := loadTemplates(from.TemplatesDir)
 	if err != nil {
-		return nil, fmt.Errorf("load the templates: %w", err)
+		return nil, err
 	}
 	if info, err := os.Stat(rulesDir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("load the rules: %s is not a directory; make it or set BECKON_RULES_DIR", rulesDir)
@@ -65,6 +61,27 @@ func LoadPolicy(from PolicySource) (*Policy, error) {
 		return nil, fmt.Errorf("load the rules: %w", err)
 	}
 	return &Policy{Rules: rules, Templates: set}, nil
+}
+
+// loadTemplates reads the template files of a directory, or the shipped ones.
+func loadTemplates(dir string) (*templates.Set, error) {
+	source := templates.Defaults()
+	if dir != "" {
+		source = os.DirFS(dir)
+	}
+	set, err := templates.Load(source)
+	if err != nil {
+		return nil, fmt.Errorf("load the templates: %w", err)
+	}
+	return set, nil
+}
+
+// texts are the running templates; a process without the role router reads them from disk.
+func (a *App) texts() (*templates.Set, error) {
+	if a.policies != nil {
+		return a.policies.running.Load().Templates, nil
+	}
+	return loadTemplates(a.cfg.TemplatesDir)
 }
 
 // policies holds the running policy and replaces it when the files change. A bad file keeps the running one.

@@ -41,6 +41,8 @@ type Config struct {
 	QuietHours QuietHours
 	// Retention is how long content stays in the ledger.
 	Retention Retention
+	// Replies is about what people write back.
+	Replies Replies
 	// ShutdownTimeout is how long work in flight may take at the end.
 	ShutdownTimeout time.Duration
 	// Log is about the log.

@@ -71,6 +71,11 @@
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text
+//	replies.pause                  BECKON_REPLY_PAUSE              4h
+//	replies.twilio_answers         BECKON_TWILIO_ANSWERS           sms
+//	replies.business               BECKON_BUSINESS_NAME
+//	replies.help_contact           BECKON_HELP_CONTACT
+//	replies.answers_per_hour       BECKON_ANSWERS_PER_HOUR         6
 //
 // The file may have a list besides, senders, whose items SenderReference describes. A list needs no variables: what changes
 // from machine to machine is one sender's.

@@ -39,6 +39,8 @@ type Sender struct {
 	Rate Rate
 	// Concurrency is how many of its calls go on at once.
 	Concurrency int
+	// TwilioAnswers is who answers STOP and HELP, see Replies; empty means as there.
+	TwilioAnswers string
 	// Account is the one that it sends as: its own, or that of the Twilio values.
 	Account Account
 }
@@ -118,6 +120,8 @@ func senderSettings() []senderSetting {
 			func(s *Sender) value { return rate(&s.Rate) }),
 		key("concurrency", "How many of its calls go on at once, in each dispatcher; none: dispatch.concurrency.",
 			func(s *Sender) value { return number(&s.Concurrency, 1, 10_000) }),
+		key("twilio_answers", "On which channels Twilio itself answers STOP and HELP: sms, whatsapp, both or none; none given: replies.twilio_answers.",
+			func(s *Sender) value { return whoAnswers(&s.TwilioAnswers) }),
 		key("account_sid", "Its own Twilio account, AC...; none: that of the section twilio.",
 			func(s *Sender) value { return sid(&s.Account.AccountSID, "AC") }),
 		key("auth_tokens", "Of its own account, like twilio.auth_tokens.", func(s *Sender) value { return secrets(&s.Account.AuthTokens) }),

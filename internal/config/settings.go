@@ -34,7 +34,7 @@ func Reference() []Setting {
 
 func settings() []setting {
 	var all []setting
-	for _, group := range [][]setting{serverSettings(), salesforceSettings(), twilioSettings(), otherSettings()} {
+	for _, group := range [][]setting{serverSettings(), salesforceSettings(), twilioSettings(), otherSettings(), replySettings()} {
 		all = append(all, group...)
 	}
 	for i := range all {

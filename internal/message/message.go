@@ -17,6 +17,11 @@ const (
 	WhatsApp Channel = "whatsapp"
 )
 
+// WhatsAppWindow is how long after a person's last message free text may go to them.
+//
+// Source: Twilio, "Key concepts: WhatsApp", the customer service window.
+const WhatsAppWindow = 24 * time.Hour
+
 // DefaultSender is the sender of messages whose rule names none.
 const DefaultSender = "default"
 
@@ -31,6 +36,23 @@ const (
 	Transactional Purpose = "transactional"
 	Marketing     Purpose = "marketing"
 )
+
+// Origin says what a message comes of.
+type Origin string
+
+// The origins. All go the same way to Twilio, through the same gates; one alone is exempt from an opt-out: Compliance.
+const (
+	OriginRule       Origin = "rule"       // a rule matched a notification
+	OriginHuman      Origin = "human"      // somebody answered in a conversation
+	OriginReplyRule  Origin = "reply_rule" // a reply rule matched a reply
+	OriginCompliance Origin = "compliance" // the single answer to a STOP or HELP; its key is the SID of that reply
+	OriginConsole    Origin = "console"    // an operator sent it by hand
+)
+
+// Origins lists them.
+func Origins() []Origin {
+	return []Origin{OriginRule, OriginHuman, OriginReplyRule, OriginCompliance, OriginConsole}
+}
 
 // Reason says why a message is in a state, in words that are the same in rows, metrics and JSON.
 type Reason string
@@ -105,11 +127,13 @@ type Content struct {
 type Message struct {
 	ID             string // UUID, version 7
 	Org            notification.OrgID
-	NotificationID notification.ID
+	Origin         Origin          // empty: OriginRule
+	OriginKey      string          // what it comes of, when that is no notification: it makes one message only
+	NotificationID notification.ID // empty when it does not come of one
 	RecordID       notification.ID
 	Object         string
 	ContactID      string // Salesforce id that the conversation belongs to; may be empty
-	Rule           string
+	Rule           string // empty when no rule made it
 	Sender         string // the name of the sender that it goes out by
 	Template       string
 	Language       string // the language that the template had; the one asked for when nothing could be rendered

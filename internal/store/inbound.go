@@ -29,6 +29,7 @@ type Reply struct {
 	Keyword    string          // stop, review, start, help, or empty
 	Consent    *consent.Entry  // what it says about consent; Org is filled in here
 	Review     *NewReview      // it may be an opt-out; Org is filled in here
+	Answer     *Confirmation   // of a STOP or HELP, when Twilio does not answer it itself
 	Program    bool            // an opt-out is from the program of the message that it answers, when there is one
 	Yes        *YesTo          // it is a plain yes
 	Alias      address.Address // another address of the person, as Twilio says; may be empty
@@ -50,6 +51,9 @@ type Linked struct {
 	RecordID  notification.ID
 	Contact   string
 	Rule      string // of the message
+	Language  string // of that message; may be empty
+
+	Confirmation string // what became of Reply.Answer; empty when there was none
 }
 
 // ApplyReply stores a reply with its conversation, links it to the message that it answers and to that message's
@@ -79,7 +83,14 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 		if linked, err = findAnswered(ctx, tx, r); err != nil {
 			return err
 		}
-		return writeReply(ctx, tx, r, &linked)
+		optedOut, err := hadOptedOut(ctx, tx, string(r.From))
+		if err != nil {
+			return err
+		}
+		if err := writeReply(ctx, tx, r, &linked); err != nil || r.Answer == nil {
+			return err
+		}
+		return confirm(ctx, tx, r, &linked, optedOut)
 	})
 	return linked, err
 }
@@ -87,9 +98,10 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 // findReply returns what a reply that is stored already was joined to, nil when it is not.
 func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
 	var l Linked
-	err := tx.QueryRow(ctx, `select i.org, coalesce(i.message_id::text, ''), i.record_id, coalesce(m.contact_id, ''), coalesce(m.rule, '')
+	err := tx.QueryRow(ctx, `select i.org, coalesce(i.message_id::text, ''), i.record_id, coalesce(m.contact_id, ''), coalesce(m.rule, ''),
+			coalesce(m.language, '')
 		from inbound i left join message m on m.id = i.message_id where i.sid = $1`, sid).
-		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule)
+		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule, &l.Language)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil //nolint:nilnil // there is none
@@ -102,11 +114,12 @@ func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
 // findAnswered finds the message that the reply quotes, else the newest one from that sender to that person.
 func findAnswered(ctx context.Context, tx pgx.Tx, r Reply) (Linked, error) {
 	var l Linked
-	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id, m.rule from attempt a join message m on m.id = a.message_id
+	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id, m.rule, m.language
+		from attempt a join message m on m.id = a.message_id
 		where a.sender = $1 and a.channel = $2 and a.address = $3 and a.state not in ('refused', 'canceled', 'absent')
 		order by coalesce(a.sid = $4, false) desc, a.started_at desc limit 1`,
 		r.Sender, string(r.Channel), string(r.From), r.RepliedSID).
-		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule)
+		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule, &l.Language)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Linked{}, fmt.Errorf("find the message that a reply answers: %w", err)
 	}
@@ -129,7 +142,7 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 		values ($1::uuid, $2, $3, $4, $5, $6, $7, nullif($8, '')::uuid, $9)
 		on conflict (sender, channel, address) do update set org = excluded.org, contact_id = excluded.contact_id,
 			record_id = excluded.record_id, last_message_id = excluded.last_message_id,
-			last_inbound_at = greatest(c.last_inbound_at, excluded.last_inbound_at)
+			last_inbound_at = greatest(c.last_inbound_at, excluded.last_inbound_at), state = 'open'
 		returning id::text`,
 		uuid.Must(uuid.NewV7()).String(), string(linked.Org), r.Sender, string(r.Channel), string(r.From), linked.Contact,
 		string(linked.RecordID), linked.MessageID, r.Received).Scan(&conversation)

@@ -37,7 +37,8 @@ func (s *Store) Messages(ctx context.Context, filter MessageFilter, each func(me
 	args = append(args, limit)
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
 			m.template, m.language, m.purpose, m.channels, m.sender, m.recipient, m.content, m.state, m.reason, m.detail, m.error_code, m.channel,
-			coalesce(a.sid, ''), m.attempts, m.not_before, m.created_at, m.updated_at
+			coalesce(a.sid, ''), m.attempts, m.not_before, m.created_at, m.updated_at,
+			m.origin, m.origin_key
 		from message m left join attempt a on a.id = m.attempt_id
 		where %s order by m.id limit $%d`, where, len(args)), args...)
 	if err != nil {
@@ -85,7 +86,8 @@ func scanMessage(row pgx.Row) (message.Message, error) {
 	var content []byte
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID, &m.Rule,
 		&m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &m.Sender, (*string)(&m.To), &content, (*string)(&m.State),
-		(*string)(&m.Reason), &m.Detail, &m.ErrorCode, (*string)(&m.Channel), &m.SID, &m.Attempts, &m.NotBefore, &m.CreatedAt, &m.UpdatedAt)
+		(*string)(&m.Reason), &m.Detail, &m.ErrorCode, (*string)(&m.Channel), &m.SID, &m.Attempts, &m.NotBefore, &m.CreatedAt, &m.UpdatedAt,
+		(*string)(&m.Origin), &m.OriginKey)
 	if err != nil {
 		return m, err
 	}

@@ -37,7 +37,7 @@ func TestReplyLinks(t *testing.T) {
 
 	linked := l.reply(store.Reply{SID: "IN1", Body: "thanks", Media: []store.Media{{URL: "https://example.com/a", ContentType: "image/png"}}})
 	require.Equal(t, store.Linked{
-		New: true, Org: org, MessageID: newer.Message.ID, RecordID: newer.Message.RecordID, Contact: "003", Rule: newer.Message.Rule,
+		New: true, Org: org, MessageID: newer.Message.ID, RecordID: newer.Message.RecordID, Contact: "003", Rule: newer.Message.Rule, Language: "en",
 	}, linked, "the newest one that went out on this channel")
 	require.Equal(t, older.Message.ID, l.reply(store.Reply{SID: "IN2", RepliedSID: "SM1"}).MessageID, "the one that it quotes")
 	require.Equal(t, newer.Message.ID, l.reply(store.Reply{SID: "IN3", RepliedSID: "SM4"}).MessageID, "not another person's")

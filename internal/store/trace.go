@@ -88,10 +88,6 @@ func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
 		id = string(long) // people copy the 15-character form from Salesforce
 	}
 	var t Trace
-	messageID := ""
-	if uuid.Validate(id) == nil {
-		messageID = id
-	}
 	rows, err := s.pool.Query(ctx, `with found as (
 			select org, id from notification where id = $1
 			union select org, id from notification where record_id = $1 and $1 <> ''
@@ -102,7 +98,7 @@ func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
 			d.outcome, d.rule_set, d.detail, d.once_skipped, d.decided_at
 		from found f join notification n on n.org = f.org and n.id = f.id
 			join decision d on d.org = n.org and d.notification_id = n.id
-		order by n.received_at, n.id`, id, messageID)
+		order by n.received_at, n.id`, id, messageID(id))
 	if err != nil {
 		return nil, fmt.Errorf("trace notifications: %w", err)
 	}
@@ -115,13 +111,21 @@ func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trace notifications: %w", err)
 	}
-	if len(t.Notifications) == 0 {
-		return nil, fmt.Errorf("trace %s: %w", id, ErrNotFound)
-	}
 	if err := s.traceMessages(ctx, &t, id); err != nil {
 		return nil, err
 	}
+	if len(t.Notifications) == 0 && len(t.Messages) == 0 {
+		return nil, fmt.Errorf("trace %s: %w", id, ErrNotFound)
+	}
 	return &t, s.traceMore(ctx, &t)
+}
+
+// messageID is the id when it has the form of a message's, else empty.
+func messageID(id string) string {
+	if uuid.Validate(id) != nil {
+		return ""
+	}
+	return id
 }
 
 func (s *Store) traceMessages(ctx context.Context, t *Trace, id string) error {
@@ -139,6 +143,9 @@ func (s *Store) traceMessages(ctx context.Context, t *Trace, id string) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := s.traceOthers(ctx, t, id, messageID(id)); err != nil {
+		return err
 	}
 	for i := range t.Messages {
 		if err := s.traceMessage(ctx, &t.Messages[i]); err != nil {

@@ -17,6 +17,7 @@ type Message struct {
 	State          string   `json:"state"`
 	Reason         string   `json:"reason"`
 	Detail         string   `json:"detail,omitempty"`
+	Origin         string   `json:"origin"` // rule, human, reply_rule, compliance, console
 	Rule           string   `json:"rule"`
 	Sender         string   `json:"sender"`
 	Template       string   `json:"template"`
@@ -42,7 +43,7 @@ type Message struct {
 // NewMessage shows a message.
 func NewMessage(m message.Message) Message {
 	v := Message{
-		ID: m.ID, Org: string(m.Org), State: string(m.State), Reason: string(m.Reason), Detail: m.Detail, Rule: m.Rule, Sender: m.Sender,
+		ID: m.ID, Org: string(m.Org), State: string(m.State), Reason: string(m.Reason), Detail: m.Detail, Origin: string(m.Origin), Rule: m.Rule, Sender: m.Sender,
 		Template: m.Template, Language: m.Language, Channel: string(m.Channel), Purpose: string(m.Purpose), To: string(m.To),
 		Object: m.Object, RecordID: string(m.RecordID), ContactID: m.ContactID, NotificationID: string(m.NotificationID),
 		SID: m.SID, ErrorCode: m.ErrorCode, Segments: m.Segments(), Attempts: m.Attempts,

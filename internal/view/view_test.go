@@ -19,7 +19,7 @@ func at() time.Time { return time.Date(2026, 5, 1, 14, 0, 0, 0, time.FixedZone("
 const shown = `"2026-05-01T12:00:00Z"`
 
 // The names are a contract with programs: this text is added to, never changed.
-const goldenMessage = `"id": "m", "org": "00D5g000004QxYz", "state": "delivered", "reason": "delivery", "detail": "words", "rule": "a-rule", "sender": "default",
+const goldenMessage = `"id": "m", "org": "00D5g000004QxYz", "state": "delivered", "reason": "delivery", "detail": "words", "origin": "rule", "rule": "a-rule", "sender": "default",
 	"template": "a-template", "language": "en", "channel": "sms", "channels": ["whatsapp", "sms"], "purpose": "transactional",
 	"to": "+14155550100", "object": "Case", "record_id": "500000000000001AAA", "contact_id": "003000000000001AAA",
 	"notification_id": "04l000000000001AAA", "sid": "SM1", "error_code": 30003, "segments": 2, "attempts": 3,
@@ -57,7 +57,7 @@ const goldenTrace = `{
 func full() message.Message {
 	return message.Message{
 		ID: "m", Org: "00D5g000004QxYz", NotificationID: "04l000000000001AAA", RecordID: "500000000000001AAA", Object: "Case",
-		ContactID: "003000000000001AAA", Rule: "a-rule", Sender: "default", Template: "a-template", Language: "en", Purpose: message.Transactional,
+		ContactID: "003000000000001AAA", Origin: message.OriginRule, Rule: "a-rule", Sender: "default", Template: "a-template", Language: "en", Purpose: message.Transactional,
 		Channels: []message.Channel{message.WhatsApp, message.SMS}, To: "+14155550100",
 		Content: message.Content{SMS: &message.SMSContent{Text: "x", Segments: 2}}, State: message.Delivered,
 		Reason: message.ReasonDelivery, Detail: "words", NotBefore: at(), CreatedAt: at(), UpdatedAt: at(), Channel: message.SMS,
@@ -137,5 +137,5 @@ func TestAnEmptyTraceHasListsNotNulls(t *testing.T) {
 	require.JSONEq(t, `{"notifications": [], "messages": [], "dead_letters": [], "audit": [], "why": ""}`, asJSON(t, NewTrace(&store.Trace{})))
 	one := NewTrace(&store.Trace{Messages: []store.MessageTrace{{Message: full()}}})
 	require.JSONEq(t, `{"notifications": [], "messages": [{`+goldenMessage+`, "attempt_list": [], "events": [], "replies": [], "gates": []}],
-		"dead_letters": [], "audit": [], "why": ""}`, asJSON(t, one))
+		"dead_letters": [], "audit": [], "why": "it was sent and is delivered"}`, asJSON(t, one), "of a message that comes of no notification")
 }

@@ -13,8 +13,11 @@ import (
 
 // why says in plain words why the newest notification's message was not sent, or what it waits for.
 func why(t *Trace, now time.Time) string {
-	if len(t.Notifications) == 0 {
+	if len(t.Notifications) == 0 && len(t.Messages) == 0 {
 		return ""
+	}
+	if len(t.Notifications) == 0 { // it comes of none
+		return whyMessage(&t.Messages[len(t.Messages)-1], now)
 	}
 	n := &t.Notifications[len(t.Notifications)-1]
 	var newest *TracedMessage

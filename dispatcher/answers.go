@@ -1,0 +1,36 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/templates"
+)
+
+// confirmWithin is how long after a STOP or HELP it may be answered.
+//
+// Source: 47 CFR 64.1200(a)(12): one confirmation of a revocation, presumed to be within the prior consent when sent within five
+// minutes.
+const confirmWithin = 5 * time.Minute
+
+// Answers says how a STOP or HELP is answered where Twilio does not do so itself. The zero value answers nothing.
+type Answers struct {
+	Render  func(template, language string) (message.Content, error)
+	Twilio  func(sender string, channel message.Channel) bool // answers itself
+	PerHour int                                               // most automatic answers to one person by one sender
+}
+
+// to is the answer to a reply; nil when there is none to give. With Advanced Opt-Out Twilio says that it took the reply for a
+// keyword: then it has answered.
+func (a Answers) to(keyword consent.Keyword, reply *store.Reply, took bool) *store.Confirmation {
+	template := map[consent.Keyword]string{consent.Stop: templates.OptOutConfirmation, consent.Help: templates.Help}[keyword]
+	if a.Render == nil || template == "" || took || a.Twilio(reply.Sender, reply.Channel) {
+		return nil
+	}
+	return &store.Confirmation{
+		Template: template, Within: confirmWithin, PerHour: a.PerHour,
+		Render: func(language string) (message.Content, error) { return a.Render(template, language) },
+	}
+}

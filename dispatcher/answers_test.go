@@ -1,0 +1,93 @@
+package dispatcher
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/twiliosim"
+	"github.com/beckonhq/beckon/templates"
+)
+
+// answering is a dispatcher that answers STOP and HELP on WhatsApp.
+func (w *world) answering() {
+	w.t.Helper()
+	texts, err := templates.NewReplies(nil, "Acme", "")
+	require.NoError(w.t, err)
+	config := w.config()
+	config.Answers = Answers{
+		Render: texts.Render, PerHour: 4,
+		Twilio: func(_ string, channel message.Channel) bool { return channel == message.SMS },
+	}
+	w.run(config)
+}
+
+func (w *world) whatsApp(body, sid string) url.Values {
+	return url.Values{
+		"Body": {body}, "MessageSid": {sid}, "From": {"whatsapp:" + string(person)}, "To": {"whatsapp:" + string(whatsAppFrom)},
+	}
+}
+
+func (w *world) answered() int {
+	return w.number(`select count(*) from message where origin = 'compliance'`)
+}
+
+func TestStopAndHelpAreAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	w.answering()
+	for range 2 { // Twilio, or the belt, brings it again
+		w.reply(w.whatsApp("STOP", "SM00000000000000000000000000000a01"))
+	}
+	w.reply(w.whatsApp("stop", "SM00000000000000000000000000000a02"))
+	w.repliesWorked()
+	require.Equal(t, 1, w.answered(), "one confirmation is enough")
+	w.reply(w.whatsApp("HELP", "SM00000000000000000000000000000a03"))
+	w.reply(url.Values{"Body": {"HELP"}})
+	w.reply(url.Values{"Body": {"HELP"}, "OptOutType": {"HELP"}, "From": {"whatsapp:" + string(person)}, "To": {"whatsapp:" + string(whatsAppFrom)}})
+	w.repliesWorked()
+	require.Equal(t, 2, w.answered(), "Twilio answers SMS, and what it says that it took for a keyword")
+	require.True(t, w.wait(func() bool { return len(w.outbound()) == 2 }))
+	require.Contains(t, w.outbound()[0].Body, "Acme: You have opted out")
+	require.Contains(t, w.outbound()[1].Body, "Reply STOP")
+	require.Equal(t, 2, w.number(`select count(*) from message where origin_key in ('SM00000000000000000000000000000a01', 'SM00000000000000000000000000000a03')`))
+}
+
+func TestMachinesAreNotAnsweredForEver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	w.answering()
+	for range 5 {
+		w.reply(w.whatsApp("HELP", w.sid()))
+	}
+	w.repliesWorked()
+	require.Equal(t, 2, w.answered(), "the same text for the third time")
+	for _, text := range []string{"info", "help", "Info", "Help!", "HELP", "INFO"} {
+		w.reply(w.whatsApp(text, w.sid()))
+	}
+	w.repliesWorked()
+	require.Equal(t, 4, w.answered(), "four in an hour")
+}
+
+// sid was not used before.
+func (w *world) sid() string { return fmt.Sprintf("SM%032d", 1_000_000+w.next.Add(1)) }
+
+func TestLateStopIsNotConfirmed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	w.answering()
+	form := w.whatsApp("STOP", "SM00000000000000000000000000000b01")
+	form.Set("AccountSid", "AC1")
+	form.Set("NumMedia", "0")
+	require.NoError(t, w.belt.PublishCallback(t.Context(), stream.KindInbound, "", map[string]string{
+		stream.HeaderReceived: time.Now().Add(-confirmWithin).UTC().Format(time.RFC3339Nano),
+	}, []byte(form.Encode())))
+	w.repliesWorked()
+	require.Zero(t, w.answered())
+	require.Equal(t, 1, w.number(`select count(*) from consent`), "it counts all the same")
+}

@@ -1,0 +1,201 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/view"
+	"github.com/beckonhq/beckon/templates"
+)
+
+const (
+	defaultTurns   = 50
+	largestRequest = 64 << 10 // bytes of a request's body
+)
+
+func (a *App) mountConversations(g *echo.Group) {
+	g.GET("/conversations", a.listConversations)
+	g.GET("/conversations/:id", a.showConversation)
+	g.POST("/conversations/:id/reply", a.answerConversation)
+	g.POST("/conversations/:id/assign", a.assignConversation)
+	g.POST("/conversations/:id/close", a.closeConversation)
+	g.GET("/media/:sid/:n", a.giveMedia)
+}
+
+// limitOf reads the query parameter limit.
+func limitOf(c echo.Context, standard int) (int, error) {
+	limit, err := strconv.Atoi(orDefault(c.QueryParam("limit"), strconv.Itoa(standard)))
+	if err != nil || limit < 1 || limit > largestPage {
+		return 0, errors.New("limit must be a number from 1 to " + strconv.Itoa(largestPage))
+	}
+	return limit, nil
+}
+
+func (a *App) listConversations(c echo.Context) error {
+	if !reached(a.migrated) {
+		return noLedger(c)
+	}
+	limit, err := limitOf(c, defaultPage)
+	if err != nil {
+		return c.JSON(http.StatusBadRequest, problem{err.Error()})
+	}
+	list := []view.Conversation{}
+	filter := store.ConversationFilter{
+		State: store.ConversationState(c.QueryParam("state")), AssignedTo: c.QueryParam("assigned_to"),
+		With: address.Address(c.QueryParam("with")), Marked: c.QueryParam("marked") == "true", Limit: limit,
+	}
+	err = a.store.Conversations(c.Request().Context(), filter, func(one store.Conversation) error {
+		list = append(list, view.NewConversation(one))
+		return nil
+	})
+	if err != nil {
+		return a.failed(c, err)
+	}
+	return c.JSON(http.StatusOK, map[string]any{"conversations": list})
+}
+
+func (a *App) showConversation(c echo.Context) error {
+	if !reached(a.migrated) {
+		return noLedger(c)
+	}
+	limit, err := limitOf(c, defaultTurns)
+	if err != nil {
+		return c.JSON(http.StatusBadRequest, problem{err.Error()})
+	}
+	return a.giveConversation(c, limit)
+}
+
+func (a *App) giveConversation(c echo.Context, limit int) error {
+	one, err := a.store.Conversation(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return a.refused(c, err)
+	}
+	turns, err := a.store.Turns(c.Request().Context(), one, limit)
+	if err != nil {
+		return a.failed(c, err)
+	}
+	return c.JSON(http.StatusOK, view.NewWholeConversation(one, turns))
+}
+
+// answerRequest is the body of a reply: a text, or a template with its variables.
+type answerRequest struct {
+	Text     string         `json:"text"`
+	Template string         `json:"template"`
+	Language string         `json:"language"`
+	Vars     map[string]any `json:"vars"`
+	By       string         `json:"by"`
+	Key      string         `json:"key"`
+}
+
+func (a *App) answerConversation(c echo.Context) error {
+	var request answerRequest
+	if answered, err := a.read(c, &request); answered {
+		return err
+	}
+	if (request.Text == "") == (request.Template == "") {
+		return c.JSON(http.StatusBadRequest, problem{"give either text or template"})
+	}
+	content, err := a.content(request)
+	if err != nil {
+		return c.JSON(http.StatusUnprocessableEntity, problem{err.Error()})
+	}
+	id, err := a.store.AnswerConversation(c.Request().Context(), store.Answer{
+		ConversationID: c.Param("id"), Content: content, Template: request.Template, Language: request.Language, By: request.By,
+		Key: request.Key, Pause: a.cfg.Replies.Pause,
+	})
+	if err != nil {
+		return a.refused(c, err)
+	}
+	return c.JSON(http.StatusOK, map[string]string{"message_id": id})
+}
+
+// content is what a request says, for every channel.
+func (a *App) content(request answerRequest) (message.Content, error) {
+	if request.Template == "" {
+		return templates.FreeText(request.Text), nil
+	}
+	set, err := a.texts()
+	if err != nil {
+		return message.Content{}, errors.New("the templates can't be read now: see the log")
+	}
+	if !set.Has(request.Template) {
+		return message.Content{}, errors.New("there is no such template")
+	}
+	content, err := set.Render(request.Template, request.Language, request.Vars)
+	if content.SMS != nil || content.WhatsApp != nil { // a channel that can't be rendered is missing: the ledger says so if it is the one
+		return content, nil
+	}
+	return content, err
+}
+
+func (a *App) assignConversation(c echo.Context) error {
+	var request struct {
+		To *string `json:"to"`
+		By string  `json:"by"`
+	}
+	if answered, err := a.read(c, &request); answered {
+		return err
+	}
+	if request.To == nil || request.By == "" {
+		return c.JSON(http.StatusBadRequest, problem{`give "to" (empty for nobody) and "by"`})
+	}
+	if err := a.store.AssignConversation(c.Request().Context(), c.Param("id"), *request.To, request.By); err != nil {
+		return a.refused(c, err)
+	}
+	return a.giveConversation(c, 1)
+}
+
+func (a *App) closeConversation(c echo.Context) error {
+	var request struct {
+		By string `json:"by"`
+	}
+	if answered, err := a.read(c, &request); answered {
+		return err
+	}
+	if request.By == "" {
+		return c.JSON(http.StatusBadRequest, problem{`give "by"`})
+	}
+	if err := a.store.CloseConversation(c.Request().Context(), c.Param("id"), request.By); err != nil {
+		return a.refused(c, err)
+	}
+	return a.giveConversation(c, 1)
+}
+
+// read reads the JSON body of a request that changes something. It demands the content type of JSON, which no form of a web page
+// can send. answered tells that the request was refused.
+func (a *App) read(c echo.Context, into any) (answered bool, err error) {
+	if !reached(a.migrated) {
+		return true, noLedger(c)
+	}
+	kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	if err != nil || kind != echo.MIMEApplicationJSON {
+		return true, c.JSON(http.StatusUnsupportedMediaType, problem{"the content type must be application/json"})
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, largestRequest))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return true, c.JSON(http.StatusBadRequest, problem{"the body is not the JSON that is wanted here: see /api/v1/openapi.json"})
+	}
+	return false, nil
+}
+
+// refused answers for a ledger that said no, or could not say anything.
+func (a *App) refused(c echo.Context, err error) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return c.JSON(http.StatusNotFound, problem{"there is no conversation with this id"})
+	case errors.Is(err, store.ErrOptedOut), errors.Is(err, store.ErrWindow), errors.Is(err, store.ErrNoContent):
+		return c.JSON(http.StatusConflict, problem{err.Error()})
+	case errors.Is(err, store.ErrNobody):
+		return c.JSON(http.StatusBadRequest, problem{err.Error()})
+	}
+	return a.failed(c, err)
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/beckonhq/beckon/internal/message"
+)
+
+// Confirmation is the single answer to a STOP or HELP, where Twilio gives none. It is made in the transaction that stores the reply.
+type Confirmation struct {
+	Template string
+	Render   func(language string) (message.Content, error)
+	Within   time.Duration // of the reply's reception; later there is none
+	PerHour  int           // most automatic answers to one person by one sender
+}
+
+// What became of a Confirmation.
+const (
+	ConfirmationMade     = "made"
+	ConfirmationLate     = "late"              // too much time has passed since the reply
+	ConfirmationRepeated = "already_opted_out" // the person had opted out before: one confirmation is enough
+	ConfirmationLoop     = "loop"              // two machines seem to talk
+	ConfirmationBroken   = "template_error"
+	ConfirmationNoText   = "no_text" // the template has nothing for the channel
+)
+
+// sameTexts is how many times in a row the same text comes before it is not answered any more.
+const sameTexts = 3
+
+// confirm makes the answer to a STOP or HELP that has just been stored, unless it is too late, not the first one, or would answer a
+// machine. optedOut says that the person had opted out before.
+func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, optedOut bool) error {
+	var left time.Duration
+	if err := tx.QueryRow(ctx, `select $1::timestamptz + $2::interval - now()`, r.Received, r.Answer.Within).Scan(&left); err != nil {
+		return fmt.Errorf("ask how old a reply is: %w", err)
+	}
+	loop, err := talksToMachine(ctx, tx, r, r.Answer.PerHour)
+	if err != nil {
+		return err
+	}
+	content, broken := r.Answer.Render(linked.Language)
+	switch {
+	case left <= 0:
+		linked.Confirmation = ConfirmationLate
+	case optedOut && r.Keyword == "stop":
+		linked.Confirmation = ConfirmationRepeated
+	case loop:
+		linked.Confirmation = ConfirmationLoop
+	case broken != nil && !content.Has(r.Channel):
+		linked.Confirmation = ConfirmationBroken
+	case !content.Has(r.Channel):
+		linked.Confirmation = ConfirmationNoText
+	}
+	if linked.Confirmation != "" {
+		return nil
+	}
+	var p pipeline
+	var made bool
+	err = queueSpoken(&p, message.Message{
+		Org: linked.Org, Origin: message.OriginCompliance, OriginKey: r.SID, RecordID: linked.RecordID, ContactID: linked.Contact,
+		Sender: r.Sender, Template: r.Answer.Template, Language: languageOf(content, r.Channel), Channels: []message.Channel{r.Channel},
+		To: r.From, Content: content, ExpiresAfter: left,
+	}, &made)
+	if err != nil {
+		return err
+	}
+	if err := p.run(ctx, tx); err != nil {
+		return fmt.Errorf("make the answer to a keyword: %w", err)
+	}
+	linked.Confirmation = ConfirmationMade
+	return nil
+}
+
+func languageOf(content message.Content, channel message.Channel) string {
+	if channel == message.WhatsApp && content.WhatsApp != nil {
+		return content.WhatsApp.Language
+	}
+	return content.SMS.Language
+}
+
+// talksToMachine tells whether an automatic answer to a stored reply would keep two machines talking: the same text again and again,
+// or many automatic answers in an hour.
+func talksToMachine(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (bool, error) {
+	var answers, same int
+	err := tx.QueryRow(ctx, `select
+			(select count(*) from message where recipient = $1 and sender = $2 and origin in ('compliance', 'reply_rule')
+				and created_at > now() - interval '1 hour'),
+			(select count(*) from (select i.body from inbound i join conversation c on c.id = i.conversation_id
+				where c.address = $1 and c.sender = $2 and c.channel = $3 and i.received_at > now() - interval '1 hour'
+				order by i.received_at desc, i.stream_seq desc limit $5) newest where newest.body = $4)`,
+		string(r.From), r.Sender, string(r.Channel), clean(r.Body), sameTexts).Scan(&answers, &same)
+	if err != nil {
+		return false, fmt.Errorf("count automatic answers: %w", err)
+	}
+	return answers >= perHour || same >= sameTexts, nil
+}
+
+// hadOptedOut tells whether the newest word about all channels of an address is an opt-out.
+func hadOptedOut(ctx context.Context, tx pgx.Tx, a string) (out bool, err error) {
+	err = tx.QueryRow(ctx, `select coalesce((select action from consent where address = $1 and channel = 'all'
+		order by occurred_at desc, seq desc, id desc limit 1) = 'opt_out', false)`, a).Scan(&out)
+	if err != nil {
+		return false, fmt.Errorf("read consent: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,316 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/notification"
+)
+
+// ConversationState is open or closed. A reply opens a closed conversation.
+type ConversationState string
+
+// The states.
+const (
+	ConversationOpen   ConversationState = "open"
+	ConversationClosed ConversationState = "closed"
+)
+
+// Conversation is what one person and one of our senders write to each other on one channel. It begins with the person's first
+// reply.
+type Conversation struct {
+	ID            string
+	Org           notification.OrgID // of the newest message; consent.AnyOrg when nothing was ever sent
+	Sender        string
+	Channel       message.Channel
+	With          address.Address
+	ContactID     string
+	RecordID      notification.ID
+	State         ConversationState
+	AssignedTo    string    // empty: nobody
+	PausedUntil   time.Time // until then reply rules answer nothing; zero: never paused
+	MarkedAt      time.Time // since then it waits for a human; zero: it does not
+	MarkedBy      string    // the reply rule that marked it
+	LastInboundAt time.Time
+	LastText      string // of the newest reply
+	CreatedAt     time.Time
+}
+
+// ConversationFilter narrows a listing; zero values do not.
+type ConversationFilter struct {
+	ID         string
+	State      ConversationState
+	AssignedTo string
+	With       address.Address
+	Marked     bool // only those that wait for a human
+	Limit      int
+}
+
+// Turn is one message of a conversation, in either direction.
+type Turn struct {
+	At        time.Time
+	Inbound   bool
+	SID       string // of the reply; of the newest attempt
+	Text      string // as it was sent, or would be; empty for an approved template
+	Media     []Media
+	Keyword   string
+	MessageID string // the reply answers it; or it is the message
+	Message   *message.Message
+	By        string // who wrote it, of the origin human
+}
+
+// Conversations calls each for every conversation that fits, the one with the newest reply first.
+func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, each func(Conversation) error) error {
+	if filter.ID != "" && uuid.Validate(filter.ID) != nil {
+		return nil
+	}
+	var limit *int
+	if filter.Limit > 0 {
+		limit = &filter.Limit
+	}
+	rows, err := s.pool.Query(ctx, `select c.id::text, c.org, c.sender, c.channel, c.address, c.contact_id, c.record_id, c.state,
+			c.assigned_to, coalesce(c.paused_until, $6), coalesce(c.marked_at, $6), c.marked_by, coalesce(c.last_inbound_at, $6),
+			coalesce((select i.body from inbound i where i.conversation_id = c.id order by i.received_at desc limit 1), ''), c.created_at
+		from conversation c
+		where ($1 = '' or c.id = nullif($1, '')::uuid) and ($2 = '' or c.state = $2) and ($3 = '' or c.assigned_to = $3)
+			and ($4 = '' or c.address = $4) and (not $5 or c.marked_at is not null)
+		order by c.last_inbound_at desc nulls last, c.id limit $7`,
+		filter.ID, string(filter.State), filter.AssignedTo, string(filter.With), filter.Marked, time.Time{}, limit)
+	if err != nil {
+		return fmt.Errorf("list conversations: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Conversation, error) {
+		var c Conversation
+		err := row.Scan(&c.ID, (*string)(&c.Org), &c.Sender, (*string)(&c.Channel), (*string)(&c.With), &c.ContactID,
+			(*string)(&c.RecordID), (*string)(&c.State), &c.AssignedTo, &c.PausedUntil, &c.MarkedAt, &c.MarkedBy, &c.LastInboundAt,
+			&c.LastText, &c.CreatedAt)
+		return c, err
+	})
+	if err != nil {
+		return fmt.Errorf("list conversations: %w", err)
+	}
+	for _, c := range list {
+		if err := each(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Conversation returns a conversation. ErrNotFound: there is none with that id.
+func (s *Store) Conversation(ctx context.Context, id string) (*Conversation, error) {
+	var found *Conversation
+	if uuid.Validate(id) == nil {
+		err := s.Conversations(ctx, ConversationFilter{ID: id}, func(c Conversation) error { found = &c; return nil })
+		if err != nil {
+			return nil, err
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("read a conversation: %w", ErrNotFound)
+	}
+	return found, nil
+}
+
+// Turns returns the newest messages of a conversation in both directions, oldest first.
+func (s *Store) Turns(ctx context.Context, c *Conversation, limit int) ([]Turn, error) {
+	rows, err := s.pool.Query(ctx, `select * from (
+			select received_at as at, true, sid, body, media, keyword, coalesce(message_id::text, ''), '' as by
+			from inbound where conversation_id = $1::uuid
+			union all
+			select m.created_at, false, coalesce(a.sid, ''), '', '[]', '', m.id::text,
+				coalesce((select operator from audit where subject = m.id::text and action = 'conversation.reply' limit 1), '')
+			from message m left join attempt a on a.id = m.attempt_id
+			where m.recipient = $2 and m.sender = $3 and (m.channel = $4 or m.channel = '' and m.channels[1] = $4)
+			order by at desc limit $5) t order by at`,
+		c.ID, string(c.With), c.Sender, string(c.Channel), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read a conversation's messages: %w", err)
+	}
+	turns, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Turn, error) {
+		var t Turn
+		var media []byte
+		err := row.Scan(&t.At, &t.Inbound, &t.SID, &t.Text, &media, &t.Keyword, &t.MessageID, &t.By)
+		return t, errors.Join(err, json.Unmarshal(media, &t.Media))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read a conversation's messages: %w", err)
+	}
+	for i := range turns {
+		t := &turns[i]
+		if t.Inbound {
+			continue
+		}
+		err := s.Messages(ctx, MessageFilter{ID: t.MessageID}, func(m message.Message) error {
+			t.Message, t.Text = &m, textOf(&m, c.Channel)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return turns, nil
+}
+
+func textOf(m *message.Message, channel message.Channel) string {
+	switch {
+	case channel == message.SMS && m.Content.SMS != nil:
+		return m.Content.SMS.Text
+	case channel == message.WhatsApp && m.Content.WhatsApp != nil:
+		return m.Content.WhatsApp.Text
+	}
+	return ""
+}
+
+// Answer is what a human writes in a conversation: free text, or a template's content.
+type Answer struct {
+	ConversationID string
+	Content        message.Content
+	Template       string // empty for free text
+	Language       string
+	By             string        // who writes
+	Key            string        // of this answer: a second one with the same key is not sent; empty: each is a new one
+	Pause          time.Duration // of automatic answers
+}
+
+// Errors of AnswerConversation, which say why nothing would be sent.
+var (
+	ErrOptedOut  = errors.New("the person has opted out: nothing may be sent until they write START")
+	ErrWindow    = errors.New("the person's last WhatsApp message is older than 24 hours: free text is not allowed, answer with an approved template")
+	ErrNoContent = errors.New("the template has nothing for the channel of the conversation")
+	ErrNobody    = errors.New("an answer needs the name of who writes it")
+)
+
+// AnswerConversation makes the message of a human's answer, which goes the way of all messages, and pauses automatic answers. It
+// returns the message's id. ErrNotFound, ErrOptedOut, ErrWindow and ErrNoContent: nothing was made.
+func (s *Store) AnswerConversation(ctx context.Context, answer Answer) (id string, err error) {
+	if answer.By == "" {
+		return "", ErrNobody
+	}
+	key := answer.Key
+	if key == "" {
+		key = uuid.Must(uuid.NewV7()).String()
+	}
+	key = answer.ConversationID + "/" + key
+	err = s.inTx(ctx, "answer in a conversation", func(tx pgx.Tx) error {
+		c, err := lockConversation(ctx, tx, answer.ConversationID)
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `select id::text from message where origin = 'human' and origin_key = $1`, key).Scan(&id)
+		if err == nil || !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		if err := mayAnswer(ctx, tx, c, answer.Content); err != nil {
+			return err
+		}
+		id = uuid.Must(uuid.NewV7()).String()
+		var p pipeline
+		var made bool
+		err = queueSpoken(&p, message.Message{
+			ID: id, Org: c.Org, Origin: message.OriginHuman, OriginKey: key, RecordID: c.RecordID, ContactID: c.ContactID,
+			Sender: c.Sender, Template: answer.Template, Language: answer.Language, Channels: []message.Channel{c.Channel}, To: c.With,
+			Content: answer.Content,
+		}, &made)
+		if err != nil {
+			return err
+		}
+		p.exec(`update conversation set state = 'open', paused_until = greatest(paused_until, now() + $2::interval), marked_at = null,
+				marked_by = '', assigned_to = case when assigned_to = '' then $3 else assigned_to end where id = $1::uuid`,
+			c.ID, answer.Pause, clean(answer.By))
+		queueConversationAudit(&p, answer.By, "conversation.reply", id, map[string]string{"conversation": c.ID})
+		return p.run(ctx, tx)
+	})
+	return id, err
+}
+
+// mayAnswer looks ahead at what the gates will say, so that whoever writes hears of it at once.
+func mayAnswer(ctx context.Context, tx pgx.Tx, c *Conversation, content message.Content) error {
+	if !content.Has(c.Channel) {
+		return ErrNoContent
+	}
+	var windowOpen, optedOut bool
+	err := tx.QueryRow(ctx, `select coalesce($1 > now() - $2::interval, false),
+			coalesce((select action from consent where address = $3 and channel in ('all', $4)
+				order by occurred_at desc, seq desc, id desc limit 1) = 'opt_out', false)`,
+		orNull(c.LastInboundAt), message.WhatsAppWindow-time.Minute, string(c.With), string(c.Channel)).Scan(&windowOpen, &optedOut)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask whether the person may be written to: %w", err)
+	case optedOut:
+		return ErrOptedOut
+	case c.Channel == message.WhatsApp && content.WhatsApp.ContentSID == "" && !windowOpen:
+		return ErrWindow
+	}
+	return nil
+}
+
+// lockConversation takes the address lock of a conversation and reads it.
+func lockConversation(ctx context.Context, tx pgx.Tx, id string) (*Conversation, error) {
+	if uuid.Validate(id) != nil {
+		return nil, ErrNotFound
+	}
+	var with string
+	err := tx.QueryRow(ctx, `select address from conversation where id = $1::uuid`, id).Scan(&with)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a conversation: %w", err)
+	}
+	var p pipeline
+	queueAddressLocks(&p, []string{with})
+	if err := p.run(ctx, tx); err != nil {
+		return nil, fmt.Errorf("lock the address: %w", err)
+	}
+	c := Conversation{ID: id, With: address.Address(with)}
+	err = tx.QueryRow(ctx, `select org, sender, channel, contact_id, record_id, coalesce(last_inbound_at, $2) from conversation
+		where id = $1::uuid for update`, id, time.Time{}).
+		Scan((*string)(&c.Org), &c.Sender, (*string)(&c.Channel), &c.ContactID, (*string)(&c.RecordID), &c.LastInboundAt)
+	if err != nil {
+		return nil, fmt.Errorf("read a conversation: %w", err)
+	}
+	return &c, nil
+}
+
+// AssignConversation gives a conversation to somebody, or to nobody. ErrNotFound: there is none with that id.
+func (s *Store) AssignConversation(ctx context.Context, id, to, by string) error {
+	return s.changeConversation(ctx, id, by, "conversation.assign", map[string]string{"to": to},
+		`update conversation set assigned_to = $2 where id = $1::uuid`, clean(strings.TrimSpace(to)))
+}
+
+// CloseConversation closes a conversation; the person's next reply opens it again. ErrNotFound: there is none with that id.
+func (s *Store) CloseConversation(ctx context.Context, id, by string) error {
+	return s.changeConversation(ctx, id, by, "conversation.close", map[string]string{},
+		`update conversation set state = 'closed', marked_at = null, marked_by = '', paused_until = null where id = $1::uuid`)
+}
+
+func (s *Store) changeConversation(ctx context.Context, id, by, action string, detail map[string]string, sql string, args ...any) error {
+	return s.inTx(ctx, "change a conversation", func(tx pgx.Tx) error {
+		if _, err := lockConversation(ctx, tx, id); err != nil {
+			return err
+		}
+		var p pipeline
+		p.exec(sql, append([]any{id}, args...)...)
+		queueConversationAudit(&p, by, action, "conversation/"+id, detail)
+		return p.run(ctx, tx)
+	})
+}
+
+func queueConversationAudit(p *pipeline, by, action, subject string, detail map[string]string) {
+	encoded, err := json.Marshal(detail)
+	if err != nil { // texts can't fail
+		encoded = []byte("{}")
+	}
+	p.exec(`insert into audit (operator, action, subject, detail) values ($1, $2, $3, $4::jsonb)`,
+		clean(by), action, subject, clean(string(encoded)))
+}

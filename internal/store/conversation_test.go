@@ -1,0 +1,121 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+func (l *ledger) conversations(filter store.ConversationFilter) []store.Conversation {
+	l.t.Helper()
+	var list []store.Conversation
+	require.NoError(l.t, l.Conversations(l.t.Context(), filter, func(c store.Conversation) error { list = append(list, c); return nil }))
+	return list
+}
+
+// talk makes a conversation with a person, on a channel, whose last reply came at a time.
+func (l *ledger) talk(channel message.Channel, sid string, at time.Time) store.Conversation {
+	l.t.Helper()
+	_, err := l.ApplyReply(l.t.Context(), store.Reply{SID: sid, Sender: sender, Channel: channel, From: person, Body: "hello " + sid, Received: at})
+	require.NoError(l.t, err)
+	for _, c := range l.conversations(store.ConversationFilter{With: person}) {
+		if c.Channel == channel {
+			return c
+		}
+	}
+	l.t.Fatal("no conversation")
+	return store.Conversation{}
+}
+
+func freeText(text string) message.Content {
+	return message.Content{
+		SMS:      &message.SMSContent{Text: text, Encoding: "GSM-7", Segments: 1},
+		WhatsApp: &message.WhatsAppContent{Text: text},
+	}
+}
+
+func TestHumanAnswers(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.accepted(person, message.SMS, "SM1")
+	c := l.talk(message.SMS, "IN1", time.Now())
+	answer := store.Answer{ConversationID: c.ID, Content: freeText("on our way"), By: "ana", Key: "k1", Pause: time.Hour}
+	id, err := l.AnswerConversation(t.Context(), answer)
+	require.NoError(t, err)
+	again, err := l.AnswerConversation(t.Context(), answer)
+	require.NoError(t, err)
+	require.Equal(t, id, again, "the same answer is not sent twice")
+	answer.Key = ""
+	other, err := l.AnswerConversation(t.Context(), answer)
+	require.NoError(t, err)
+	require.NotEqual(t, id, other)
+
+	got, err := l.Conversation(t.Context(), c.ID)
+	require.NoError(t, err)
+	require.Equal(t, "ana", got.AssignedTo, "who answers takes it on")
+	require.WithinDuration(t, time.Now().Add(time.Hour), got.PausedUntil, time.Minute)
+	turns, err := l.Turns(t.Context(), got, 10)
+	require.NoError(t, err)
+	require.Len(t, turns, 4)
+	require.Equal(t, []bool{false, true, false, false}, []bool{turns[0].Inbound, turns[1].Inbound, turns[2].Inbound, turns[3].Inbound})
+	require.Equal(t, "hello IN1", turns[1].Text)
+	require.Equal(t, "on our way", turns[2].Text)
+	require.Equal(t, "ana", turns[2].By)
+	require.Equal(t, message.OriginHuman, turns[2].Message.Origin)
+	require.Equal(t, []message.Channel{message.SMS}, turns[2].Message.Channels, "on the channel of the conversation alone")
+
+	for _, wrong := range []string{"", "x", uuid.NewString()} {
+		_, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: wrong, Content: freeText("x"), By: "ana"})
+		require.ErrorIs(t, err, store.ErrNotFound)
+	}
+	_, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: message.Content{WhatsApp: &message.WhatsAppContent{Text: "x"}}, By: "ana"})
+	require.ErrorIs(t, err, store.ErrNoContent)
+	require.NoError(t, l.AddConsent(t.Context(), consent.Entry{
+		Org: org, Address: person, Channel: consent.AllChannels, Action: consent.OptOut, Source: consent.FromOperator, Evidence: "bo",
+	}))
+	_, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
+	require.ErrorIs(t, err, store.ErrOptedOut)
+	require.Equal(t, 2, get[int](l, `select count(*) from message where origin = 'human'`))
+}
+
+func TestHumanAnswersInTheWindow(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c := l.talk(message.WhatsApp, "IN1", time.Now().Add(-24*time.Hour))
+	_, err := l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
+	require.ErrorIs(t, err, store.ErrWindow)
+	require.ErrorContains(t, err, "template")
+	_, err = l.AnswerConversation(t.Context(), store.Answer{
+		ConversationID: c.ID, Content: message.Content{WhatsApp: &message.WhatsAppContent{ContentSID: "HX1"}}, Template: "t", By: "ana",
+	})
+	require.NoError(t, err)
+	l.talk(message.WhatsApp, "IN2", time.Now())
+	_, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
+	require.NoError(t, err)
+}
+
+func TestConversationsAreAssignedAndClosed(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c := l.talk(message.SMS, "IN1", time.Now())
+	l.talk(message.WhatsApp, "IN2", time.Now().Add(-time.Hour))
+	require.Equal(t, []string{"hello IN1", "hello IN2"}, []string{
+		l.conversations(store.ConversationFilter{})[0].LastText, l.conversations(store.ConversationFilter{})[1].LastText,
+	}, "the newest first")
+	require.NoError(t, l.AssignConversation(t.Context(), c.ID, "bo", "ana"))
+	require.Len(t, l.conversations(store.ConversationFilter{AssignedTo: "bo"}), 1)
+	require.NoError(t, l.CloseConversation(t.Context(), c.ID, "bo"))
+	require.Equal(t, c.ID, l.conversations(store.ConversationFilter{State: store.ConversationClosed})[0].ID)
+	require.Len(t, l.conversations(store.ConversationFilter{State: store.ConversationOpen}), 1)
+	require.Equal(t, 2, get[int](l, `select count(*) from audit where subject = $1`, "conversation/"+c.ID))
+	l.talk(message.SMS, "IN3", time.Now())
+	require.Empty(t, l.conversations(store.ConversationFilter{State: store.ConversationClosed}), "a reply opens it again")
+	require.ErrorIs(t, l.AssignConversation(t.Context(), uuid.NewString(), "bo", "ana"), store.ErrNotFound)
+	require.ErrorIs(t, l.CloseConversation(t.Context(), "x", "ana"), store.ErrNotFound)
+}

@@ -1,0 +1,48 @@
+package templates
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/beckonhq/beckon/internal/message"
+)
+
+// Names of the templates of the answers to a STOP and to a HELP.
+const (
+	OptOutConfirmation = "opt-out-confirmation"
+	Help               = "help"
+)
+
+//go:embed replies/*.yaml
+var replies embed.FS
+
+// Replies are the answers to STOP and HELP: those of the set that have the names, else the shipped ones.
+type Replies struct {
+	own, shipped *Set
+	vars         map[string]any
+}
+
+// NewReplies takes the set that goes before the shipped texts, and the variables business and contact.
+func NewReplies(own *Set, business, contact string) (*Replies, error) {
+	folder, err := fs.Sub(replies, "replies")
+	if err != nil {
+		return nil, fmt.Errorf("open the shipped answers: %w", err)
+	}
+	shipped, err := Load(folder)
+	if err != nil {
+		return nil, fmt.Errorf("load the shipped answers: %w", err)
+	}
+	return &Replies{own: own, shipped: shipped, vars: map[string]any{"business": business, "contact": contact}}, nil
+}
+
+// Render gives an answer in a language. What the own template cannot say, the shipped one does: an answer to STOP is never lost to
+// a mistake in a file.
+func (r *Replies) Render(name, language string) (message.Content, error) {
+	if r.own != nil && r.own.Has(name) {
+		if content, err := r.own.Render(name, language, r.vars); err == nil && content.SMS != nil && content.WhatsApp != nil {
+			return content, nil
+		}
+	}
+	return r.shipped.Render(name, language, r.vars)
+}

@@ -1,0 +1,51 @@
+package templates_test
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/segment"
+	"github.com/beckonhq/beckon/templates"
+)
+
+func TestReplies(t *testing.T) {
+	t.Parallel()
+	r, err := templates.NewReplies(nil, "", "")
+	require.NoError(t, err)
+	named, err := templates.NewReplies(nil, "Acme", "555-0100")
+	require.NoError(t, err)
+	for _, name := range []string{templates.OptOutConfirmation, templates.Help} {
+		for _, language := range []string{"", "en_US", "es-MX", "fr"} {
+			content, err := r.Render(name, language)
+			require.NoError(t, err)
+			require.Equal(t, segment.GSM7, content.SMS.Encoding)
+			require.Equal(t, 1, content.SMS.Segments)
+			require.Equal(t, content.SMS.Text, content.WhatsApp.Text)
+		}
+		content, err := named.Render(name, "es")
+		require.NoError(t, err)
+		require.Regexp(t, "^Acme: .*(START|STOP)", content.SMS.Text)
+	}
+	content, err := named.Render(templates.Help, "en")
+	require.NoError(t, err)
+	require.Contains(t, content.SMS.Text, "555-0100")
+}
+
+func TestOwnReplies(t *testing.T) {
+	t.Parallel()
+	own, err := templates.Load(fstest.MapFS{
+		"help.yaml":                 {Data: []byte(`{sms: {en: "Ask {{.contact}}"}, whatsapp: {text: {en: "Ask {{.contact}}"}}}`)},
+		"opt-out-confirmation.yaml": {Data: []byte(`{sms: {en: "{{.nothing}}"}}`)},
+	})
+	require.NoError(t, err)
+	r, err := templates.NewReplies(own, "", "Ana")
+	require.NoError(t, err)
+	content, err := r.Render(templates.Help, "es")
+	require.NoError(t, err)
+	require.Equal(t, "Ask Ana", content.SMS.Text)
+	content, err = r.Render(templates.OptOutConfirmation, "en")
+	require.NoError(t, err)
+	require.Contains(t, content.SMS.Text, "opted out", "the shipped one, in place of one that can't be rendered")
+}
