@@ -196,10 +196,11 @@ func said(t view.Turn) string {
 	if text == "" && t.Template != "" {
 		text = "(template " + t.Template + ")"
 	}
+	parts := []string{text}
 	for _, m := range t.Media {
-		text += fmt.Sprintf(" [%s: %s]", oneLine(m.ContentType), m.Path)
+		parts = append(parts, fmt.Sprintf("[%s: %s]", oneLine(m.ContentType), m.Path))
 	}
-	return dash(strings.TrimSpace(text))
+	return dash(strings.TrimSpace(strings.Join(parts, " ")))
 }
 
 // answerFlags are those of conversations reply.

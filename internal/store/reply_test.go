@@ -159,8 +159,8 @@ func TestWordsDoNotGoBackWithAClock(t *testing.T) {
 		return states[person]
 	}
 	ahead := time.Now().Add(time.Hour)
-	require.Equal(t, consent.OptIn, said(7, consent.OptIn, consent.FromKeyword, ahead).On(message.SMS))
+	require.Equal(t, consent.ReOptIn, said(7, consent.ReOptIn, consent.FromKeyword, ahead).On(message.SMS))
 	require.Equal(t, consent.OptOut, said(0, consent.OptOut, consent.FromOperator, time.Time{}).On(message.SMS), "an operator's word")
-	require.Equal(t, consent.OptIn, said(8, consent.OptIn, consent.FromKeyword, ahead.Add(time.Second)).On(message.SMS))
+	require.Equal(t, consent.ReOptIn, said(8, consent.ReOptIn, consent.FromKeyword, ahead.Add(time.Second)).On(message.SMS))
 	require.Equal(t, consent.OptOut, said(9, consent.OptOut, consent.FromKeyword, ahead.Add(-time.Hour)).On(message.SMS), "the clock was set back")
 }
