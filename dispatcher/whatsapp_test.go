@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -219,6 +220,8 @@ func TestNoMarketingTemplatesToTheUnitedStates(t *testing.T) {
 		m.Purpose, m.Channels = message.Marketing, channels
 		return m
 	}
+	l := bare(everySender())
+	l.gates = slices.DeleteFunc(l.gates, func(g gate) bool { return g.name == "hours" }) // they have their own tests
 	const wa, text = message.WhatsApp, message.SMS
 	templateOnly := marketing(person, wa, text)
 	templateOnly.Content.WhatsApp.Text = ""
@@ -238,7 +241,7 @@ func TestNoMarketingTemplatesToTheUnitedStates(t *testing.T) {
 		"a business-scoped id":         {marketing("US.1A2B", wa), nil, store.Verdict{Suppress: message.ReasonUSMarketing}},
 		"transactional":                {transactional, nil, store.Verdict{Send: wa}},
 	} {
-		got := bare(everySender()).judge(store.Candidate{Message: c.message, Consent: in, LastInbound: c.inbound, Now: now})
+		got := l.judge(store.Candidate{Message: c.message, Consent: in, LastInbound: c.inbound, Now: now})
 		got.Answers = nil
 		require.Equal(t, c.want, got, name)
 	}
