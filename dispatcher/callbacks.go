@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
@@ -28,6 +29,9 @@ var errUnreadable = errors.New("the callback can't be read")
 // statusLoop applies delivery statuses, all that wait in one transaction.
 func (d *Dispatcher) statusLoop(ctx context.Context) error {
 	for {
+		if err := d.onOurLedger(ctx); err != nil {
+			return err
+		}
 		deliveries, err := d.Status.Fetch(ctx, statusLimit)
 		if err != nil {
 			return err
@@ -110,6 +114,9 @@ func (d *Dispatcher) statusEvent(delivery *stream.Delivery) (store.StatusEvent, 
 // replyLoop works on replies one by one, in the order in which we received them.
 func (d *Dispatcher) replyLoop(ctx context.Context) error {
 	for {
+		if err := d.onOurLedger(ctx); err != nil {
+			return err
+		}
 		deliveries, err := d.Inbound.Fetch(ctx, replyLimit)
 		if err != nil {
 			return err
@@ -197,16 +204,25 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	if verdict.Keyword == consent.None {
 		verdict, source = d.Words.Classify(in.Body), consent.FromKeyword
 	}
-	said := delivery.Stored // not the door's clock: the order of the stream is the order of a person's words
-	if delivery.Get(stream.HeaderFound) != "" {
-		said = received // it came out of order: what Twilio says of its time counts
+	said, seq := delivery.Stored, delivery.Seq // not the door's clock: the order of the stream is the order of a person's words
+	if delivery.Get(stream.HeaderFound) != "" || delivery.Get(stream.HeaderFirstStored) != "" {
+		seq = 0 // it came out of order, and its place says nothing
 	}
-	reply.Keyword = string(verdict.Keyword)
+	if delivery.Get(stream.HeaderFound) != "" {
+		said = received // what Twilio says of its time counts
+	}
+	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.RevokeProgram
 	reply.Answer = d.Answers.to(verdict.Keyword, &reply, in.OptOutType != "")
 	d.noteConsent(&reply, verdict, consent.Entry{
 		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
-		OccurredAt: said, Seq: delivery.Seq,
+		OccurredAt: said, Seq: seq,
 	})
+	if d.DoubleOptIn && consent.Yes(in.Body) {
+		reply.Yes = &store.YesTo{Within: d.ConfirmWithin, Entry: consent.Entry{
+			Address: in.From, Channel: consent.AllChannels, Action: consent.Confirm, Source: consent.FromKeyword, Purpose: message.Marketing,
+			Evidence: in.MessageSID, Note: in.Body, OccurredAt: said, Seq: delivery.Seq,
+		}}
+	}
 	return reply, nil
 }
 
@@ -216,7 +232,7 @@ func (d *Dispatcher) noteConsent(reply *store.Reply, verdict consent.Verdict, en
 	case consent.Stop:
 		entry.Action, reply.Consent = consent.OptOut, &entry
 	case consent.Start:
-		entry.Action, reply.Consent = consent.OptIn, &entry
+		entry.Action, reply.Consent = consent.ReOptIn, &entry
 	case consent.Review:
 		reply.Review = &store.NewReview{
 			Address: reply.From, Channel: reply.Channel, SID: reply.SID, Text: reply.Body, Pattern: verdict.Rule, Language: verdict.Language,

@@ -178,13 +178,13 @@ func TestKeywords(t *testing.T) {
 		source  consent.Source
 	}{
 		"stop":                       {url.Values{"Body": {" Stop. "}}, "stop", consent.OptOut, consent.FromKeyword},
-		"start":                      {url.Values{"Body": {"START"}}, "start", consent.OptIn, consent.FromKeyword},
-		"unstop":                     {url.Values{"Body": {"unstop"}}, "start", consent.OptIn, consent.FromKeyword},
+		"start":                      {url.Values{"Body": {"START"}}, "start", consent.ReOptIn, consent.FromKeyword},
+		"unstop":                     {url.Values{"Body": {"unstop"}}, "start", consent.ReOptIn, consent.FromKeyword},
 		"yes is no consent":          {url.Values{"Body": {"yes"}}, "", "", ""},
 		"help":                       {url.Values{"Body": {"HELP"}}, "help", "", ""},
 		"talk":                       {url.Values{"Body": {"I stopped by"}}, "", "", ""},
 		"Twilio says stop":           {url.Values{"Body": {"ARRET"}, "OptOutType": {"STOP"}}, "stop", consent.OptOut, consent.FromTwilio},
-		"Twilio says start":          {url.Values{"Body": {"oui"}, "OptOutType": {"START"}}, "start", consent.OptIn, consent.FromTwilio},
+		"Twilio says start":          {url.Values{"Body": {"oui"}, "OptOutType": {"START"}}, "start", consent.ReOptIn, consent.FromTwilio},
 		"Twilio says help":           {url.Values{"Body": {"aide"}, "OptOutType": {"HELP"}}, "help", "", ""},
 		"Twilio says something new":  {url.Values{"Body": {"hm"}, "OptOutType": {"PAUSE"}}, "", "", ""},
 		"a NUL and broken UTF-8":     {url.Values{"Body": {"a\x00b\xff"}}, "", "", ""},

@@ -230,8 +230,9 @@ func (l *lane) recheck(ctx context.Context, claimed []store.Claimed) []store.Cla
 		return nil
 	}
 	var allowed []store.Claimed
+	gate := consentGate(l.DoubleOptIn)
 	for _, c := range claimed {
-		verdict := consentGate(&store.Candidate{Message: c.Message, Consent: states[c.Message.To]}, c.Channel)
+		verdict := gate(&store.Candidate{Message: c.Message, Consent: states[c.Message.To]}, c.Channel)
 		if verdict.refuse != "" {
 			l.recorder.put(canceled(c, message.Suppressed, verdict.refuse))
 			continue

@@ -52,10 +52,14 @@ func TestConformance(t *testing.T) {
 		config := protocol.Config{Messages: n, Dispatchers: 2, Stop: rapid.IntRange(0, 3).Draw(t, "stop") == 0, Times: protocol.DefaultTimes()}
 		left := rapid.IntRange(40, 120).Draw(t, "steps")
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		pick := func(actions []protocol.Action) int { return pick(random, actions) }
+		waits := true // the older message: the ledger, unlike the model, lets no younger one pass it
+		pick := func(actions []protocol.Action) int {
+			return pick(random, actions, func(a protocol.Action) bool { return a.What == "claims" && a.Message > 0 && waits })
+		}
 		protocol.Walk(config, pick, func(a protocol.Action, after protocol.World) bool {
 			twin.take(a, after)
 			twin.compare(a, after)
+			waits = after.Messages[0].State == protocol.Queued
 			taken[a.What]++
 			left--
 			return left > 0
@@ -70,11 +74,14 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// pick draws a step. Those that end a way early, or lead nowhere new, are drawn less often, so that walks go far.
-func pick(random *rand.Rand, actions []protocol.Action) int {
+// pick draws a step that is not barred. Those that end a way early, or lead nowhere new, are drawn less often, so that walks go far.
+func pick(random *rand.Rand, actions []protocol.Action, barred func(protocol.Action) bool) int {
 	var likely []int
 	for i, a := range actions {
 		n := 8
+		if barred(a) {
+			continue
+		}
 		switch a.What {
 		case "crashes", "gives the claim back", "the belt loses it", "the door stores a STOP", "can't connect", "a callback reports the delivery":
 			n = 1

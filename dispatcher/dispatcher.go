@@ -15,6 +15,7 @@ import (
 	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/twilio"
@@ -60,6 +61,7 @@ type Ledger interface {
 	DropPoll(ctx context.Context, attemptID string) error
 	TakeMark(ctx context.Context, name string, every time.Duration, atOnce bool) (at time.Time, taken bool, err error)
 	MoveMark(ctx context.Context, name string, at time.Time) error
+	Retain(ctx context.Context, kind store.RetentionKind, keep time.Duration, limit int) (int, error)
 	PutOffMark(ctx context.Context, name string, wait time.Duration) error
 	KnownReplies(ctx context.Context, sids []string) (map[string]bool, error)
 	GapFacts(ctx context.Context, lookup store.Lookup, sids []string) (store.GapFacts, error)
@@ -100,22 +102,28 @@ type Config struct {
 	Ledger   Ledger
 	Standing Standing // optional: without it calls may always begin
 
-	PublicURL      string                        // status callbacks are built from it; empty: none are asked for
-	SendTimeout    time.Duration                 // deadline of one call, counted from the claim; default 10 s
-	ReconcileAfter time.Duration                 // wait before an unknown outcome is looked up, and between look-ups; default 20 s
-	Tick           time.Duration                 // of the scheduler; default 500 ms
-	Tries          int                           // most tries again of a message that Twilio refuses for the time being; default 12
-	PollAfter      time.Duration                 // how old an attempt short of a final state is when Twilio is asked; default 1 h
-	PollsPerMinute int                           // most such questions; default 60
-	InboundCheck   time.Duration                 // how often Twilio is asked for replies that were missed; default 5 min
-	Retention      map[stream.Name]time.Duration // of finished stream messages; default 7 days, MESSAGES 1 hour
-	Reactions      *twilio.Reactions             // default: the shipped table
-	Failures       int                           // unclear outcomes in a row that stop a sender; default 5
-	ProbeAfter     time.Duration                 // wait before a stopped sender tries one message, growing; default 5 s
-	Words          *consent.Words                // what tells an opt-out from other replies; default: the shipped vocabulary
-	ReviewAfter    time.Duration                 // how long a human has to decide whether a reply is an opt-out; default 24 h
-	ReviewThen     store.Decision                // what it is when nobody did; default an opt-out
-	Answers        Answers                       // to STOP and HELP; default: none, Twilio answers
+	PublicURL      string                                // status callbacks are built from it; empty: none are asked for
+	SendTimeout    time.Duration                         // deadline of one call, counted from the claim; default 10 s
+	ReconcileAfter time.Duration                         // wait before an unknown outcome is looked up, and between look-ups; default 20 s
+	Tick           time.Duration                         // of the scheduler; default 500 ms
+	Tries          int                                   // most tries again of a message that Twilio refuses for the time being; default 12
+	PollAfter      time.Duration                         // how old an attempt short of a final state is when Twilio is asked; default 1 h
+	PollsPerMinute int                                   // most such questions; default 60
+	InboundCheck   time.Duration                         // how often Twilio is asked for replies that were missed; default 5 min
+	MissedAfter    time.Duration                         // how old a reply is when its webhook counts as missed; default 2 min
+	Retention      map[stream.Name]time.Duration         // of finished stream messages; default 7 days, MESSAGES 1 hour
+	Reactions      *twilio.Reactions                     // default: the shipped table
+	Failures       int                                   // unclear outcomes in a row that stop a sender; default 5
+	ProbeAfter     time.Duration                         // wait before a stopped sender tries one message, growing; default 5 s
+	Words          *consent.Words                        // what tells an opt-out from other replies; default: the shipped vocabulary
+	ReviewAfter    time.Duration                         // how long a human has to decide whether a reply is an opt-out; default 24 h
+	ReviewThen     store.Decision                        // what it is when nobody did; default an opt-out
+	Hours          *hours.Law                            // when people may be written to; default: the shipped table
+	Keep           map[store.RetentionKind]time.Duration // how long content stays in the ledger; a kind that is missing: for ever
+	RevokeProgram  bool                                  // a keyword opts out of the program of the message that it answers, not of everything
+	DoubleOptIn    bool                                  // marketing needs a confirmed opt-in
+	ConfirmWithin  time.Duration                         // how long a YES answers the request for a double opt-in; default 72 h
+	Answers        Answers                               // to STOP and HELP; default: none, Twilio answers
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -131,8 +139,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PollAfter, time.Hour)
 	setDefault(&c.PollsPerMinute, 60)
 	setDefault(&c.InboundCheck, 5*time.Minute)
+	setDefault(&c.MissedAfter, 2*time.Minute)
 	setDefault(&c.ReviewAfter, 24*time.Hour)
 	setDefault(&c.ReviewThen, store.DecideOptOut)
+	setDefault(&c.ConfirmWithin, 72*time.Hour)
 	if c.Retention == nil {
 		const day = 24 * time.Hour
 		c.Retention = map[stream.Name]time.Duration{
@@ -193,6 +203,12 @@ func New(config Config) (*Dispatcher, error) {
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("dispatcher: %w", err)
 	}
+	if config.Hours == nil {
+		var err error
+		if config.Hours, err = hours.Shipped(); err != nil {
+			return nil, fmt.Errorf("dispatcher: %w", err)
+		}
+	}
 	m, err := newMetrics(config.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("dispatcher: %w", err)
@@ -226,6 +242,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tasks.Go(func() error { return d.lookupLoop(running) })
 	tasks.Go(func() error { return d.pollLoop(running) })
 	tasks.Go(func() error { return d.reviewLoop(running) })
+	tasks.Go(func() error { return d.retainLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
 	d.recorder.close()

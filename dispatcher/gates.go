@@ -1,10 +1,12 @@
 package dispatcher
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
-	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 )
 
@@ -26,6 +28,8 @@ type ruling struct {
 	refuse message.Reason // not on this channel; the next one may do
 	wait   time.Duration  // not now
 	behind message.Reason // why it waits, when that may take long
+	defers bool           // it may not go before: its time begins then
+	words  string         // more than the reason, for people
 }
 
 // gate looks at a message on one channel. Gates are pure. The name is for the trace.
@@ -34,14 +38,29 @@ type gate struct {
 	ask  func(c *store.Candidate, channel message.Channel) ruling
 }
 
+const routeName = "route"
+
 // gates is the way of every message to Twilio, whatever it comes from, in order.
-func gates(sender Sender) []gate {
+func gates(sender Sender, law *hours.Law, doubleOptIn bool) []gate {
 	return []gate{
-		{"route", routeGate(sender)}, // is there a sender and content for the channel
-		{"consent", consentGate},     // does the person allow it
-		{"window", windowGate},       // does WhatsApp allow it now
-		{"address", addressGate},     // is no other call to this address open
+		{"rule", ruleGate},                    // is its rule not paused
+		{routeName, routeGate(sender)},        // is there a sender and content for the channel
+		{"consent", consentGate(doubleOptIn)}, // does the person allow it
+		{"window", windowGate},                // does WhatsApp allow it now
+		{"country", countryGate},              // does WhatsApp allow it there
+		{"hours", hoursGate(law)},             // is it a time of day to write to the person
+		{"address", addressGate},              // is no other call to this address open
 	}
+}
+
+// pauseWait is how long a message of a paused rule waits; who lets the rule go on ends it at once.
+const pauseWait = 10 * time.Minute
+
+func ruleGate(c *store.Candidate, _ message.Channel) ruling {
+	if c.Paused {
+		return ruling{wait: pauseWait, behind: message.ReasonRulePaused, defers: true}
+	}
+	return ruling{}
 }
 
 func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
@@ -53,21 +72,25 @@ func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
 	}
 }
 
-// consentGate refuses a channel on which the person's newest word is an opt-out, and, for marketing, any channel without
-// an opt-in. While somebody looks at a reply that may be an opt-out, it lets nothing pass. The one exemption is the single
-// answer to a STOP or HELP: the ledger makes one such message for one inbound SID, to the person whose reply that is.
-func consentGate(c *store.Candidate, channel message.Channel) ruling {
-	switch word := c.Consent.On(channel); {
-	case c.Message.Origin == message.OriginCompliance:
+// consentGate refuses a channel on which the person's newest word about the message's program is an opt-out, and, for marketing, any
+// channel without express consent to that program. While somebody looks at a reply that may be an opt-out, it lets nothing pass.
+// The one exemption is the single answer to a STOP or HELP: the ledger makes one such message for one inbound SID, to the person
+// whose reply that is.
+func consentGate(doubleOptIn bool) func(*store.Candidate, message.Channel) ruling {
+	return func(c *store.Candidate, channel message.Channel) ruling {
+		program := cmp.Or(c.Message.Program, message.DefaultProgram)
+		switch {
+		case c.Message.Origin == message.OriginCompliance:
+			return ruling{}
+		case c.Consent.Stopped(channel, program):
+			return ruling{refuse: message.ReasonOptedOut}
+		case c.Message.Purpose == message.Marketing && !c.Consent.Granted(channel, program, doubleOptIn):
+			return ruling{refuse: message.ReasonNoConsent}
+		case c.Consent.UnderReview():
+			return ruling{wait: reviewWait, behind: message.ReasonUnderReview}
+		}
 		return ruling{}
-	case word == consent.OptOut:
-		return ruling{refuse: message.ReasonOptedOut}
-	case c.Message.Purpose == message.Marketing && word != consent.OptIn:
-		return ruling{refuse: message.ReasonNoConsent}
-	case c.Consent.UnderReview():
-		return ruling{wait: reviewWait, behind: message.ReasonUnderReview}
 	}
-	return ruling{}
 }
 
 // windowGate refuses WhatsApp when there is no approved template and the window for free text is closed.
@@ -80,7 +103,7 @@ func windowGate(c *store.Candidate, channel message.Channel) ruling {
 
 func windowOpen(c *store.Candidate) bool {
 	last, ok := c.LastInbound[message.WhatsApp]
-	return ok && c.Now.Sub(last) < message.WhatsAppWindow-windowMargin
+	return ok && last.After(c.WindowDenied) && c.Now.Sub(last) < message.WhatsAppWindow-windowMargin
 }
 
 func addressGate(c *store.Candidate, channel message.Channel) ruling {
@@ -100,7 +123,7 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 	if !c.ExpiresAt.IsZero() && !c.Now.Before(c.ExpiresAt) {
 		return store.Verdict{Expire: true}
 	}
-	worst := message.ReasonNoRoute
+	worst, detail := message.ReasonNoRoute, ""
 	var answers []store.GateAnswer
 	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
 		channel := c.Message.Channels[i]
@@ -110,20 +133,26 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 			return store.Verdict{Wait: r.wait, On: channel}
 		case r.wait > 0:
 			return store.Verdict{
-				Wait: r.wait, Behind: r.behind, On: channel, Answers: append(answers, answer(channel, name, "wait: "+r.behind)),
+				Wait: r.wait, Behind: r.behind, On: channel, Defer: r.defers, Answers: append(answers, answer(channel, name, "wait: "+r.behind, r.words)),
 			}
 		case r.refuse == "":
-			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: answers}
+			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: passing(answers)}
 		case gravity(r.refuse) > gravity(worst):
-			worst = r.refuse
+			worst, detail = r.refuse, r.words
 		}
-		answers = append(answers, answer(channel, name, r.refuse))
+		answers = append(answers, answer(channel, name, r.refuse, r.words))
 	}
-	return store.Verdict{Suppress: worst, Answers: answers}
+	return store.Verdict{Suppress: worst, Detail: detail, Answers: answers}
 }
 
-func answer(channel message.Channel, gate string, reason message.Reason) store.GateAnswer {
-	return store.GateAnswer{Channel: string(channel), Gate: gate, Answer: string(reason)}
+// passing are the answers worth keeping of a message that goes: not that a channel before has no route, which is so for all
+// messages of its rule, and would cost each of them a row.
+func passing(answers []store.GateAnswer) []store.GateAnswer {
+	return slices.DeleteFunc(answers, func(a store.GateAnswer) bool { return a.Gate == routeName })
+}
+
+func answer(channel message.Channel, gate string, reason message.Reason, words string) store.GateAnswer {
+	return store.GateAnswer{Channel: string(channel), Gate: gate, Answer: string(reason), Words: words}
 }
 
 // pass asks the gates in order, and returns the first that does not let the message pass.
@@ -144,8 +173,10 @@ func freeText(c *store.Candidate, channel message.Channel) bool {
 func gravity(reason message.Reason) int {
 	switch reason { //nolint:exhaustive // the reasons of gates only
 	case message.ReasonOptedOut:
-		return 2
+		return 3
 	case message.ReasonNoConsent:
+		return 2
+	case message.ReasonQuietHours, message.ReasonUSMarketing:
 		return 1
 	}
 	return 0

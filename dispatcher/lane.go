@@ -74,7 +74,7 @@ func (d *Dispatcher) newLane(config Lane) *lane {
 			d.metrics.stopped.WithLabelValues(config.Sender.Name, string(channel)).Set(0)
 		}
 	}
-	l.gates = append(gates(config.Sender), gate{"sender", l.stoppedGate})
+	l.gates = append(gates(config.Sender, d.Hours, d.DoubleOptIn), gate{"sender", l.stoppedGate})
 	d.metrics.breaker.WithLabelValues(config.Sender.Name).Set(0)
 	d.metrics.stopped.WithLabelValues(config.Sender.Name, everyChannel).Set(0)
 	return l

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
 )
@@ -19,6 +20,8 @@ type metrics struct {
 	lookups       *prometheus.CounterVec
 	alerted       *prometheus.CounterVec
 	polls         *prometheus.CounterVec
+	sent          *prometheus.CounterVec
+	optOuts       *prometheus.CounterVec
 	found         prometheus.Counter
 	claims        prometheus.Counter
 	waiting       prometheus.Counter
@@ -26,6 +29,7 @@ type metrics struct {
 	deadLetters   prometheus.Counter
 	leasesExpired prometheus.Counter
 	reviewsLapsed prometheus.Counter
+	retained      *prometheus.CounterVec
 	unknown       prometheus.Gauge
 	stopped       *prometheus.GaugeVec
 	breaker       *prometheus.GaugeVec
@@ -45,12 +49,15 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		lookups:       counters("beckon_lookups_total", "Look-ups of unknown outcomes.", "result"),
 		alerted:       counters("beckon_alerts_total", "Failures that an operator must look at, by Twilio's error code.", "code"),
 		polls:         counters("beckon_polls_total", "Messages whose status Twilio was asked for.", "result"),
+		sent:          counters("beckon_rule_messages_total", "Messages that Twilio took, by rule.", "rule"),
+		optOuts:       counters("beckon_optouts_total", "Opt-outs that answer a message, by its rule.", "rule"),
 		found:         counter("beckon_replies_found_total", "Replies whose webhook was missed and that a listing found."),
 		claims:        counter("beckon_claims_total", "Messages claimed for sending."),
 		waiting:       counter("beckon_claims_postponed_total", "Messages that a gate told to wait."),
 		waits:         counter("beckon_dispatcher_waits_total", "Tries after which the dispatcher waited for Postgres or NATS."),
 		deadLetters:   counter("beckon_dispatcher_deadletters_total", "Deliveries that went to the dead letters."),
 		leasesExpired: counter("beckon_leases_expired_total", "Attempts whose dispatcher died while sending."),
+		retained:      counters("beckon_retained_total", "Rows whose content was taken out, since its time was over.", "kind"),
 		reviewsLapsed: counter("beckon_reviews_lapsed_total", "Replies of which nobody decided in time whether they are opt-outs."),
 		reviewsOpen: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_reviews_open", Help: "Replies that somebody must look at: they may be opt-outs, and sending to these people is paused.",
@@ -68,7 +75,8 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.confirmed, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
-		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found, m.reviewsLapsed, m.reviewsOpen,
+		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed,
+		m.retained, m.reviewsOpen,
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
@@ -111,11 +119,15 @@ func (m *metrics) moved(states []message.State) {
 }
 
 func (m *metrics) reply(reply store.Reply, linked store.Linked) {
-	if linked.New && linked.Confirmation != "" {
+	if !linked.New {
+		return
+	}
+	if linked.Confirmation != "" {
 		m.confirmed.WithLabelValues(linked.Confirmation).Inc()
 	}
-	if linked.New {
-		m.replies.WithLabelValues(reply.Keyword).Inc()
+	m.replies.WithLabelValues(reply.Keyword).Inc()
+	if reply.Consent != nil && reply.Consent.Action == consent.OptOut && linked.Rule != "" {
+		m.optOuts.WithLabelValues(linked.Rule).Inc()
 	}
 }
 

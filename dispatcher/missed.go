@@ -61,8 +61,8 @@ func (l *lane) findMissed(ctx context.Context, since time.Time) error {
 		return err
 	}
 	for _, r := range slices.Backward(received) {
-		if known[r.SID] {
-			continue
+		if known[r.SID] || time.Since(r.DateCreated) < l.MissedAfter {
+			continue // its webhook may be on the way, and says more; the overlap brings it again
 		}
 		err := l.Belt.PublishCallback(ctx, stream.KindInbound, r.SID, map[string]string{
 			stream.HeaderSender:      l.Sender.Name,

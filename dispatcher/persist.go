@@ -11,7 +11,8 @@ import (
 	"github.com/beckonhq/beckon/internal/stream"
 )
 
-const keepAlive = 5 * time.Second
+// keepAlive is how often a delivery is said to be in progress: well within the shortest AckWait.
+const keepAlive = 2 * time.Second
 
 // temporary marks a failure of the belt: waiting cures it.
 type temporary struct{ error }

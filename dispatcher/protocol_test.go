@@ -252,7 +252,7 @@ func TestMissedRepliesAreFound(t *testing.T) {
 	say(other, number, "STOP", true) // not our number
 	found := say(other, string(whatsAppFrom), "hi", true)
 	config := w.config()
-	config.InboundCheck = 50 * time.Millisecond
+	config.InboundCheck, config.MissedAfter = 50*time.Millisecond, time.Nanosecond
 	w.run(config)
 	require.True(t, w.wait(func() bool { return w.number(`select count(*) from inbound`) == 3 }))
 	require.Equal(t, message.ReasonOptedOut, w.becomes(w.queue(sms(person, "x"))[0], message.Suppressed).Reason)
@@ -281,11 +281,13 @@ func TestMissedStopThatIsOlderThanAStart(t *testing.T) {
 	in.Body, in.LoseWebhook = "START", false
 	_, err = w.sim.Inbound(t.Context(), in)
 	require.NoError(t, err)
-	w.start()
+	config := w.config()
+	config.MissedAfter = time.Nanosecond
+	w.run(config)
 	require.True(t, w.wait(func() bool { return w.number(`select count(*) from consent`) == 2 }))
 	states, err := w.Consent(t.Context(), []address.Address{person})
 	require.NoError(t, err)
-	require.Equal(t, consent.OptIn, states[person].On(message.SMS))
+	require.Equal(t, consent.ReOptIn, states[person].On(message.SMS))
 }
 
 func TestReceivedByAMessagingService(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/twilio"
 )
@@ -19,6 +20,7 @@ import (
 func bare(sender Sender) *lane {
 	m, _ := newMetrics(prometheus.NewRegistry())
 	config := Config{Tries: 3, ReconcileAfter: time.Minute, Log: slog.New(slog.DiscardHandler)}.withDefaults()
+	config.Hours, _ = hours.Shipped()
 	d := &Dispatcher{Config: config, metrics: m}
 	d.lanes = []*lane{d.newLane(Lane{Sender: sender, Account: "AC1"})}
 	return d.lanes[0]
@@ -30,11 +32,17 @@ func everySender() Sender {
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	now := time.Date(2026, 5, 1, 18, 0, 0, 0, time.UTC)
 	mark := func(action consent.Action, hours int) consent.Mark {
 		return consent.Mark{Action: action, At: now.Add(time.Duration(hours) * time.Hour)}
 	}
-	all := func(action consent.Action) consent.State { return consent.State{consent.AllChannels: mark(action, -1)} }
+	on := func(channel message.Channel, m consent.Mark) consent.Mark {
+		m.Channel = channel
+		return m
+	}
+	all := func(action consent.Action) consent.State {
+		return consent.State{on(consent.AllChannels, mark(action, -1))}
+	}
 	wrote := func(ago time.Duration) map[message.Channel]time.Time {
 		return map[message.Channel]time.Time{message.WhatsApp: now.Add(-ago)}
 	}
@@ -65,13 +73,14 @@ func TestJudge(t *testing.T) {
 		"no channel is left":           {store.Candidate{Message: sms(person, "x"), NextChannel: 1}, everySender(), refused(message.ReasonNoRoute)},
 		"no sender at all":             {store.Candidate{Message: wa(person)}, smsOnly, refused(message.ReasonNoRoute)},
 		"opted out of everything":      {store.Candidate{Message: both(person, "x"), Consent: all(consent.OptOut)}, everySender(), refused(message.ReasonOptedOut)},
-		"opted out of one":             {store.Candidate{Message: both(person, "x"), Consent: consent.State{message.WhatsApp: mark(consent.OptOut, -1)}}, everySender(), send(message.SMS, 1)},
-		"opted in again since":         {store.Candidate{Message: sms(person, "x"), Consent: consent.State{consent.AllChannels: mark(consent.OptIn, -1), message.SMS: mark(consent.OptOut, -2)}}, everySender(), send(message.SMS, 0)},
-		"opted out of all since":       {store.Candidate{Message: sms(person, "x"), Consent: consent.State{consent.AllChannels: mark(consent.OptOut, -1), message.SMS: mark(consent.OptIn, -2)}}, everySender(), refused(message.ReasonOptedOut)},
+		"opted out of one":             {store.Candidate{Message: both(person, "x"), Consent: consent.State{on(message.WhatsApp, mark(consent.OptOut, -1))}}, everySender(), send(message.SMS, 1)},
+		"opted in again since":         {store.Candidate{Message: sms(person, "x"), Consent: consent.State{on(consent.AllChannels, mark(consent.OptIn, -1)), on(message.SMS, mark(consent.OptOut, -2))}}, everySender(), send(message.SMS, 0)},
+		"opted out of all since":       {store.Candidate{Message: sms(person, "x"), Consent: consent.State{on(consent.AllChannels, mark(consent.OptOut, -1)), on(message.SMS, mark(consent.OptIn, -2))}}, everySender(), refused(message.ReasonOptedOut)},
 		"marketing, nothing on record": {store.Candidate{Message: marketing}, everySender(), refused(message.ReasonNoConsent)},
-		"marketing, opted in":          {store.Candidate{Message: marketing, Consent: all(consent.OptIn)}, everySender(), send(message.WhatsApp, 0)},
-		"marketing, in on one only":    {store.Candidate{Message: marketing, Consent: consent.State{message.SMS: mark(consent.OptIn, -1)}}, everySender(), send(message.SMS, 1)},
-		"the graver reason is told":    {store.Candidate{Message: marketing, Consent: consent.State{message.SMS: mark(consent.OptOut, -1)}}, everySender(), refused(message.ReasonOptedOut)},
+		"marketing, opted in":          {store.Candidate{Message: marketing, Consent: all(consent.OptIn)}, everySender(), send(message.SMS, 1)}, // no template to the United States
+		"marketing, START alone":       {store.Candidate{Message: marketing, Consent: all(consent.ReOptIn)}, everySender(), refused(message.ReasonNoConsent)},
+		"marketing, in on one only":    {store.Candidate{Message: marketing, Consent: consent.State{on(message.SMS, mark(consent.OptIn, -1))}}, everySender(), send(message.SMS, 1)},
+		"the graver reason is told":    {store.Candidate{Message: marketing, Consent: consent.State{on(message.SMS, mark(consent.OptOut, -1))}}, everySender(), refused(message.ReasonOptedOut)},
 		"free text, window closed":     {store.Candidate{Message: free}, everySender(), refused(message.ReasonNoRoute)},
 		"free text, window open":       {store.Candidate{Message: free, LastInbound: wrote(time.Hour)}, everySender(), freely},
 		"free text, window closing":    {store.Candidate{Message: free, LastInbound: wrote(24*time.Hour - time.Second)}, everySender(), refused(message.ReasonNoRoute)},
@@ -80,6 +89,7 @@ func TestJudge(t *testing.T) {
 		"both forms, window closed":    {store.Candidate{Message: wa(person), LastInbound: wrote(25 * time.Hour)}, everySender(), send(message.WhatsApp, 0)},
 		"another call is open":         {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Sending)}, everySender(), store.Verdict{Wait: busyWait, On: message.SMS}},
 		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait, Behind: message.ReasonBehindUnknown, On: message.SMS}},
+		"its rule is paused":           {store.Candidate{Message: sms(person, "x"), Paused: true}, everySender(), store.Verdict{Wait: pauseWait, Behind: message.ReasonRulePaused, On: message.SMS, Defer: true}},
 		"too late":                     {store.Candidate{Message: sms(person, "x"), ExpiresAt: now}, everySender(), store.Verdict{Expire: true}},
 		"just in time":                 {store.Candidate{Message: sms(person, "x"), ExpiresAt: now.Add(time.Second)}, everySender(), send(message.SMS, 0)},
 		"busy on the other channel":    {store.Candidate{Message: sms(person, "x"), Live: live(message.WhatsApp, message.Sending)}, everySender(), send(message.SMS, 0)},

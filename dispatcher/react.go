@@ -21,8 +21,8 @@ func (d *Dispatcher) react(event *store.StatusEvent) {
 	if event.State != message.Failed && event.State != message.Undelivered {
 		return
 	}
-	rule := d.Reactions.For(twilio.PhaseCallback, event.ErrorCode, 0)
-	event.Fallback, event.Retries = rule.Fallback, cmp.Or(rule.Retries, d.Tries)
+	rule := d.Reactions.ForCountry(twilio.PhaseCallback, event.ErrorCode, 0, event.To.Country())
+	event.Fallback, event.Retries, event.WindowClosed = rule.Fallback, cmp.Or(rule.Retries, d.Tries), rule.Window
 	switch rule.Reaction {
 	case twilio.OptOut:
 		event.OptOut = consent.FromErrorCode

@@ -33,7 +33,7 @@ func (s *script) Consent(_ context.Context, addresses []address.Address) (map[ad
 	states := map[address.Address]consent.State{}
 	for _, a := range addresses {
 		if s.optedOut {
-			states[a] = consent.State{consent.AllChannels: {Action: consent.OptOut, At: time.Now()}}
+			states[a] = consent.State{{Channel: consent.AllChannels, Action: consent.OptOut, At: time.Now()}}
 		}
 	}
 	if s.onConsent != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ func (d *Dispatcher) reconcile(ctx context.Context, l store.Lookup) error {
 		MessageID: l.MessageID, AttemptID: l.AttemptID, State: message.Absent, Detail: "not in two listings of Twilio's messages",
 		MessageState: message.Queued, Reason: message.ReasonProvenAbsent, NextChannel: l.NextChannel,
 	}
-	if l.Left <= 0 {
+	if l.Left <= 0 && l.Gap == 0 { // after a gap its other channels come first
 		o.MessageState, o.Reason = message.Expired, message.ReasonValidity
 	}
 	d.Log.InfoContext(ctx, "an unknown attempt is proven absent", "attempt", l.AttemptID, "its_message_becomes", o.MessageState)
@@ -118,7 +119,7 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 	if sender == nil { // nobody else knows: another account would not show the message
 		return nil, false, fmt.Errorf("the sender %s is not configured", l.Sender)
 	}
-	resources, err := sender.Twilio.List(ctx, twilio.ListQuery{To: string(l.Address), Channel: l.Channel, Limit: listLimit})
+	resources, cut, err := d.listed(ctx, sender, l)
 	if err != nil {
 		return nil, false, err
 	}
@@ -128,10 +129,10 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 	}
 	if l.Gap != 0 {
 		found, doubt, err = d.findInGap(ctx, sender.Sender, l, candidates)
-		return found, doubt || found == nil && cutOff(l, resources), err
+		return found, doubt || found == nil && cut, err
 	}
 	if len(candidates) == 0 {
-		return nil, stray || cutOff(l, resources), nil
+		return nil, stray || cut, nil
 	}
 	text := body(l)
 	for _, c := range candidates {
@@ -143,6 +144,35 @@ func (d *Dispatcher) find(ctx context.Context, l store.Lookup) (found *twilio.Re
 		return candidates[0], false, nil
 	}
 	return nil, true, nil
+}
+
+// listed lists the messages to the address. After a gap the rules of today may send by another account, or not on a channel at
+// all, on which the message went then: so every account is asked, and for the channels that the message does not have, too.
+// cut tells whether a listing may have ended before the attempt's time.
+func (d *Dispatcher) listed(ctx context.Context, sender *lane, l store.Lookup) (all []twilio.Resource, cut bool, err error) {
+	channels, asked := []message.Channel{l.Channel}, []*lane{sender}
+	if l.Gap != 0 {
+		for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
+			if channel != l.Channel && !l.Content.Has(channel) {
+				channels = append(channels, channel)
+			}
+		}
+		for _, other := range d.lanes {
+			if !slices.ContainsFunc(asked, func(l *lane) bool { return l.Account == other.Account }) {
+				asked = append(asked, other)
+			}
+		}
+	}
+	for _, one := range asked {
+		for _, channel := range channels {
+			resources, err := one.Twilio.List(ctx, twilio.ListQuery{To: string(l.Address), Channel: channel, Limit: listLimit})
+			if err != nil {
+				return nil, false, err
+			}
+			all, cut = append(all, resources...), cut || cutOff(l, resources)
+		}
+	}
+	return all, cut, nil
 }
 
 // alike tells whether Twilio's text is ours: Twilio may trim it, replace typographic characters, and put words before it.

@@ -231,7 +231,7 @@ func TestStopWhoseReplyCannotBeStored(t *testing.T) {
 	require.Equal(t, consent.AnyOrg, history[0].Org)
 	require.Len(t, w.letters(), 3, "the replies themselves are kept")
 	require.Zero(t, w.number(`select count(*) from inbound`))
-	require.Equal(t, 1, w.number(`select count(*) from consent where address = $1 and action = 'opt_in'`, string(returns)))
+	require.Equal(t, 1, w.number(`select count(*) from consent where address = $1 and action = 're_opt_in'`, string(returns)))
 	require.Zero(t, w.sim.Count(string(person)))
 }
 

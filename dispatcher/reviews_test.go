@@ -170,5 +170,5 @@ func TestRedeliveryDoesNotReorderAPersonsWords(t *testing.T) {
 	require.Equal(t, 2, w.number(`select count(*) from consent`))
 	states, err := w.Consent(t.Context(), addresses([]store.Claimed{{Message: sms(person, "")}}))
 	require.NoError(t, err)
-	require.Equal(t, consent.OptIn, states[person].On(message.SMS))
+	require.Equal(t, consent.ReOptIn, states[person].On(message.SMS))
 }

@@ -68,6 +68,9 @@ func (d *Dispatcher) every(ctx context.Context, interval time.Duration, what str
 	defer ticker.Stop()
 	failing := false
 	for {
+		if err := d.onOurLedger(ctx); err != nil {
+			return err
+		}
 		err := work(ctx)
 		switch {
 		case ctx.Err() != nil:

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/url"
 	"time"
@@ -55,6 +56,7 @@ func (l *lane) send(ctx context.Context, c store.Claimed, due deadline, admitted
 	l.metrics.calls.Observe(time.Since(began).Seconds())
 	if err == nil {
 		l.works(admitted.era, c.Channel)
+		l.metrics.sent.WithLabelValues(c.Message.Rule).Inc()
 		l.recorder.put(store.Outcome{
 			MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Accepted, SID: result.SID,
 			MessageState: message.Accepted,
@@ -77,12 +79,12 @@ func (l *lane) request(c store.Claimed) twilio.Request {
 	switch c.Channel {
 	case message.SMS:
 		request.From, request.MessagingServiceSID = string(l.Sender.SMSFrom), l.Sender.MessagingServiceSID
-		request.Body = c.Message.Content.SMS.Text
+		request.Body, request.MediaURL = c.Message.Content.SMS.Text, c.Message.Content.SMS.Media
 	case message.WhatsApp:
 		request.From = string(l.Sender.WhatsAppFrom)
 		content := c.Message.Content.WhatsApp
 		if c.FreeText || content.ContentSID == "" {
-			request.Body = content.Text
+			request.Body, request.MediaURL = content.Text, content.Media
 		} else {
 			request.ContentSID, request.ContentVariables = content.ContentSID, content.Variables
 		}
@@ -146,6 +148,7 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 		d.retry(o, c, failure)
 	case twilio.OptOut:
 		o.MessageState, o.Reason = message.Suppressed, message.ReasonOptedOut
+		d.metrics.optOuts.WithLabelValues(c.Message.Rule).Inc()
 		o.Consent = &consent.Entry{
 			Org: c.Message.Org, Address: c.Message.To, Channel: c.Channel, Action: consent.OptOut, Source: consent.FromErrorCode,
 			Evidence: "attempt " + c.AttemptID, Note: failure.Rule.Meaning,
@@ -154,6 +157,12 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 		o.MessageState, o.Reason = message.Failed, message.ReasonRejected
 		if next := nextChannel(c); failure.Rule.Fallback && next > 0 {
 			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
+		}
+		if errors.Is(failure, twilio.ErrVariables) {
+			badVariables(o, c, failure)
+		}
+		if failure.Rule.Window {
+			windowClosed(o, c)
 		}
 	}
 }
@@ -166,6 +175,9 @@ func (d *Dispatcher) retry(o *store.Outcome, c store.Claimed, failure *twilio.Er
 	}
 	if c.Tries >= tries {
 		o.MessageState, o.Reason = message.Failed, message.ReasonRetriesExhausted
+		if next := nextChannel(c); failure.Rule.Fallback && next > 0 {
+			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
+		}
 		return
 	}
 	o.Try, o.MessageState, o.Reason = true, message.Queued, message.ReasonRetry

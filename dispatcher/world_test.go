@@ -132,7 +132,7 @@ func (w *world) config() Config {
 		Lanes: []Lane{w.lane(everySender(), w.sim)}, Inbound: w.belt.Consumer(stream.Inbound),
 		Status: w.belt.Consumer(stream.StatusCallbacks), Belt: w.belt, Ledger: w.Store,
 		PublicURL: w.door.URL, SendTimeout: 10 * time.Second, ReconcileAfter: 30 * time.Millisecond, Tick: 20 * time.Millisecond,
-		ProbeAfter: 50 * time.Millisecond, Log: quiet(), Metrics: prometheus.NewRegistry(),
+		Hours: alwaysOpen(w.t), ProbeAfter: 50 * time.Millisecond, Log: quiet(), Metrics: prometheus.NewRegistry(),
 	}
 }
 

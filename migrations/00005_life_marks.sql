@@ -49,6 +49,7 @@ create table stream_mark (
     stream     text        primary key,
     created_at timestamptz not null, -- of the stream: it changes when the stream is made anew
     last_seq   bigint      not null,
+    last_at    timestamptz, -- when the message of last_seq was stored: another one in its place is of a store that was put back
     seen_at    timestamptz not null default now()
 );
 

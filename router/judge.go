@@ -75,8 +75,9 @@ func (j *judgement) decide(p store.Pending) store.Decided {
 		in.Previous = previousThen(p.Earlier, p.Notification)
 	}
 	decision := rule.Decide(j.set, in)
+	entries := j.consent(p, &decision)
 	j.results = decision.Results
-	decided := store.Decided{Outcome: decision.Outcome, RuleSet: decision.RuleSet, Detail: explain(decision, &in)}
+	decided := store.Decided{Outcome: decision.Outcome, RuleSet: decision.RuleSet, Detail: explain(decision, &in), Consent: entries}
 	decided.Next, decided.Moved = j.set.NextSnapshot(in)
 	for _, result := range decision.Results {
 		for i := range result.Messages {
@@ -165,7 +166,8 @@ func (j *judgement) draw(p store.Pending, draft *rule.Draft) []store.NewMessage 
 	base := message.Message{
 		Org: p.Envelope.Org, NotificationID: p.Notification.ID, RecordID: p.Notification.RecordID, Object: p.Envelope.Object,
 		ContactID: draft.Contact, Rule: draft.Rule, Sender: draft.Sender, Template: draft.Template, Language: language(content, draft),
-		Purpose: draft.Purpose, Channels: draft.Channels, Content: content, State: message.Queued,
+		Purpose: draft.Purpose, Program: draft.Program, Channels: draft.Channels, Content: content, Hours: hours(draft),
+		Caps: j.set.CapsOf(draft), State: message.Queued,
 		CreatedAt: now, NotBefore: now.Add(draft.Delay), ExpiresAfter: draft.ExpiresAfter,
 	}
 	if err != nil {
@@ -190,9 +192,20 @@ func (j *judgement) draw(p store.Pending, draft *rule.Draft) []store.NewMessage 
 			continue
 		}
 		seen[to] = true
-		made = append(made, store.NewMessage{Message: m, Once: onceKey(draft, &m)})
+		made = append(made, store.NewMessage{Message: m, Once: onceKey(draft, &m), Breaker: (*store.Breaker)(draft.Breaker)})
 	}
 	return made
+}
+
+// hours are nil for a draft that ignores quiet hours.
+func hours(draft *rule.Draft) *message.Hours {
+	if draft.QuietHours == rule.QuietHoursIgnore && draft.Purpose != message.Marketing {
+		return nil
+	}
+	return &message.Hours{
+		Wish: string(draft.QuietHours), Zone: draft.Place.TimeZone, Country: draft.Place.Country, State: draft.Place.State,
+		PostalCode: draft.Place.PostalCode,
+	}
 }
 
 func onceKey(draft *rule.Draft, m *message.Message) store.OnceKey {

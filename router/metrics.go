@@ -21,6 +21,7 @@ type metrics struct {
 	trials        prometheus.Counter
 	replies       *prometheus.CounterVec
 	webhooks      *prometheus.CounterVec
+	pauses        *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -36,8 +37,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		replies:       counters("beckon_replies_decided_total", "Replies that the reply rules decided; held: why there was no answer.", "outcome", "held"),
 		webhooks:      counters("beckon_webhooks_total", "Tries to post a webhook of a reply rule.", "result"),
 		trials:        counter("beckon_router_trials_total", "Deliveries that came too often and were tried alone."),
+		pauses:        counters("beckon_rule_pauses_total", "Rules that their breaker paused, since they made far more messages than they are used to.", "rule"),
 	}
-	all := []prometheus.Collector{m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits, m.replayed, m.trials, m.replies, m.webhooks}
+	all := []prometheus.Collector{
+		m.notifications, m.messages, m.verdicts, m.renderErrors, m.skipped, m.deadLetters, m.waits, m.replayed, m.trials, m.pauses, m.replies,
+		m.webhooks,
+	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -55,6 +60,9 @@ func (m *metrics) decided(result *store.DecideResult) {
 		m.messages.WithLabelValues(string(state)).Inc()
 	}
 	m.skipped.Add(float64(result.Skipped))
+	for _, rule := range result.Paused {
+		m.pauses.WithLabelValues(rule).Inc()
+	}
 	for came, n := range result.Replayed {
 		m.replayed.WithLabelValues(string(came)).Add(float64(n))
 	}

@@ -148,7 +148,7 @@ func TestOnlyForceSendsAgain(t *testing.T) {
 	w.settled()
 	require.Zero(t, w.again("early", notification.ReplayForce).Made, "the first one still waits: it will be sent anyway")
 	w.exec(`delete from belt`)
-	w.exec(`update message set state = 'delivered', attempts = 1`)
+	w.deliver()
 
 	require.Equal(t, 1, w.again("r1", notification.ReplayRedecide).Held)
 	require.Len(t, w.made(), 1)
@@ -156,7 +156,7 @@ func TestOnlyForceSendsAgain(t *testing.T) {
 	require.Equal(t, 1, counts.Made)
 	require.Equal(t, map[string]int{"": 1, "f1": 1}, w.salts())
 	// The same order once more, as a redelivery after a crash.
-	w.exec(`update message set state = 'delivered', attempts = 1`)
+	w.deliver()
 	w.putTwice("f1")
 	require.Equal(t, map[string]int{"": 1, "f1": 1}, w.salts(), "one order forces once")
 	require.Equal(t, 1, w.again("f2", notification.ReplayForce).Made, "another order is another one")
@@ -209,7 +209,7 @@ func TestRehearsalChangesNothing(t *testing.T) {
 	w.send(actionA, n)
 	w.settled()
 	stop()
-	w.exec(`update message set state = 'delivered'`)
+	w.deliver()
 	envelope := &notification.Envelope{Org: testOrg, Action: actionA, Object: "Contact", Notifications: []notification.Notification{n, w.won("2", "+14155550101")}}
 	result, err := w.Rehearse(t.Context(), []store.Envelope{{
 		Envelope: envelope, Seq: 9, Replay: &notification.Replay{ID: "dry", Mode: notification.ReplayForce},

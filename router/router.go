@@ -234,6 +234,9 @@ func (r *Router) decide(ctx context.Context, group []envelope) ([]store.BeltRef,
 		switch {
 		case err == nil:
 			r.metrics.decided(result)
+			for _, rule := range result.Paused {
+				r.Log.ErrorContext(ctx, "a rule makes far more messages than it is used to and is paused, see beckon rules resume", "rule", rule)
+			}
 			return result.Belt, nil
 		case ctx.Err() != nil:
 			return nil, err

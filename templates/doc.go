@@ -9,6 +9,7 @@
 //	  content_sid: {en: HX..., es: HX...}      # approved template; one text instead of a map serves every language
 //	  content_variables: {"1": first_name, "2": '{{date .due_date "long"}}'}  # a variable's name, or a text
 //	  text: {en: "..."}                        # optional free text for the 24-hour window
+//	media: {sms: [https://...]}                # optional files that go with the texts
 //
 // Text is Go text/template over the variables. A variable that the rule doesn't have is an error. So is a null one, as
 // soon as it would be written or handed to a function; only default, if, with, and, or and not accept null.

@@ -28,6 +28,7 @@ type entry struct {
 	name, file string
 	sms        localized[*text]
 	whatsapp   whatsapp
+	media      map[message.Channel]*files
 }
 
 // whatsapp is the WhatsApp part of a template.
@@ -130,6 +131,35 @@ func (s *Set) Channels(name string) []message.Channel {
 	return out
 }
 
+// ContentUse is an approved template that a template file names.
+type ContentUse struct {
+	Template string
+	Language string // empty: for every language
+	SID      string
+	Keys     []string // of its variables, in the order of the file
+	File     string
+}
+
+// Contents lists the approved templates that the files name, sorted by template; those of one template as in its file.
+func (s *Set) Contents() []ContentUse {
+	var out []ContentUse
+	for _, name := range s.Names() {
+		t := s.byName[name]
+		use := ContentUse{Template: name, SID: t.whatsapp.anySID, File: t.file}
+		for _, v := range t.whatsapp.variables {
+			use.Keys = append(use.Keys, v.key)
+		}
+		if use.SID != "" {
+			out = append(out, use)
+		}
+		for _, tag := range t.whatsapp.sids.tags {
+			use.Language, use.SID = tag, t.whatsapp.sids.values[tag]
+			out = append(out, use)
+		}
+	}
+	return out
+}
+
 // Languages lists the language tags that a template is written in, on any channel, sorted.
 func (s *Set) Languages(name string) []string {
 	t := s.byName[name]
@@ -151,6 +181,11 @@ func (s *Set) Variables(name string) []string {
 	var out []string
 	for _, texts := range []localized[*text]{t.sms, t.whatsapp.text} {
 		for _, one := range texts.values {
+			out = append(out, one.variables...)
+		}
+	}
+	for _, list := range t.media {
+		for _, one := range list.texts() {
 			out = append(out, one.variables...)
 		}
 	}

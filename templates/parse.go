@@ -34,16 +34,22 @@ func parseFile(file string, data []byte) (*entry, []Problem) {
 		return out, p.problems
 	}
 	root := doc.Content[0]
-	for _, f := range p.fields(root, "a template has the keys sms and whatsapp") {
+	var files *yaml.Node
+	for _, f := range p.fields(root, "a template has the keys sms, whatsapp and media") {
 		switch f.key.Value {
 		case "sms":
 			p.texts(f.value, &out.sms)
 		case "whatsapp":
 			out.whatsapp.present = true
 			p.whatsapp(f, &out.whatsapp)
+		case "media":
+			files = f.value
 		default:
-			p.at(f.key, "unknown key %q: a template has sms and whatsapp", f.key.Value)
+			p.at(f.key, "unknown key %q: a template has sms, whatsapp and media", f.key.Value)
 		}
+	}
+	if files != nil { // last: it belongs to the texts
+		p.media(files, out)
 	}
 	if root.Kind == yaml.MappingNode && len(root.Content) == 0 {
 		p.at(root, "a template has sms, whatsapp or both")

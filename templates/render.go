@@ -14,11 +14,8 @@ import (
 	"github.com/beckonhq/beckon/internal/segment"
 )
 
-// Limits of Twilio, in characters: the body of a message (error 21617) and a rendered content variable.
-const (
-	maxText     = 1600
-	maxVariable = 1024
-)
+// maxText is Twilio's limit of a body, in characters (error 21617).
+const maxText = 1600
 
 // Render renders a template for every channel that it has. Content holds what could be rendered; the error joins a
 // *RenderError for each thing that could not, or is ErrNotFound. So an error beside content that is not empty means
@@ -63,8 +60,12 @@ func (j *job) sms() *message.SMSContent {
 	if !ok {
 		return nil
 	}
+	files, ok := j.files(message.SMS, lang)
+	if !ok {
+		return nil
+	}
 	size := segment.Count(body)
-	return &message.SMSContent{Text: body, Language: lang, Encoding: size.Encoding, Segments: size.Segments}
+	return &message.SMSContent{Text: body, Language: lang, Encoding: size.Encoding, Segments: size.Segments, Media: files}
 }
 
 // whatsApp renders both forms in one language, so that a person is not written to in another one inside the window.
@@ -82,7 +83,11 @@ func (j *job) whatsApp() *message.WhatsAppContent {
 		}
 	}
 	if t, ok := w.text.inherited(lang); ok {
-		out.Text, _ = j.body(message.WhatsApp, lang, t)
+		body, good := j.body(message.WhatsApp, lang, t)
+		files, fit := j.files(message.WhatsApp, lang)
+		if good && fit {
+			out.Text, out.Media = body, files
+		}
 	}
 	if out.ContentSID == "" && out.Text == "" {
 		return nil
@@ -126,7 +131,7 @@ func (j *job) text(channel message.Channel, lang string, t *text) (string, bool)
 }
 
 // contentVariables renders the variables of the approved template and holds them to WhatsApp's rules (Twilio errors
-// 21656 and 63013: no empty value, line break, tab or more than four spaces in a row). All mistakes are reported.
+// 21656 and 63013, see message.VariableProblem). All mistakes are reported.
 func (j *job) contentVariables(lang string) (map[string]string, bool) {
 	good := true
 	var out map[string]string
@@ -136,8 +141,8 @@ func (j *job) contentVariables(lang string) (map[string]string, bool) {
 			good = false
 			continue
 		}
-		if why := refuse(value); why != "" {
-			j.fail(message.WhatsApp, lang, failure{variable: v.name, reason: why})
+		if why := message.VariableProblem(value); why != "" {
+			j.fail(message.WhatsApp, lang, failure{variable: v.name, reason: reason(why)})
 			good = false
 			continue
 		}
@@ -146,22 +151,11 @@ func (j *job) contentVariables(lang string) (map[string]string, bool) {
 		}
 		out[v.key] = value
 	}
-	return out, good
-}
-
-// refuse says why WhatsApp would refuse the value of a content variable, or nothing.
-func refuse(value string) reason {
-	switch {
-	case strings.TrimSpace(value) == "":
-		return "is empty, which WhatsApp refuses"
-	case strings.ContainsAny(value, "\r\n\t"):
-		return "has a line break or a tab, which WhatsApp refuses"
-	case strings.Contains(value, "     "):
-		return "has more than four spaces in a row, which WhatsApp refuses"
-	case utf8.RuneCountInString(value) > maxVariable:
-		return reason(fmt.Sprintf("is longer than %d characters", maxVariable))
+	if _, why := message.VariablesProblem(out); good && why != "" {
+		j.fail(message.WhatsApp, lang, failure{reason: reason("the content variables " + why)})
+		return nil, false
 	}
-	return ""
+	return out, good
 }
 
 func (j *job) fail(channel message.Channel, lang string, why failure) {
@@ -188,6 +182,7 @@ func (s *Set) Lint() []Warning {
 	var out []Warning
 	for _, name := range s.Names() {
 		t := s.byName[name]
+		out = append(out, lintMedia(t)...)
 		for _, lang := range slices.Sorted(maps.Keys(t.sms.values)) {
 			one := t.sms.values[lang]
 			for _, words := range lintText(one) {

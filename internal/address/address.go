@@ -3,6 +3,7 @@ package address
 import (
 	"errors"
 	"log/slog"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -31,6 +32,16 @@ func Parse(text, region string) (Address, error) {
 	return Address(phonenumbers.Format(number, phonenumbers.E164)), nil
 }
 
+// ParsePerson is Parse for an address that a person may be known by: it also takes a WhatsApp business-scoped id as it is, such as
+// US.1A2B or US.ENT.1A2B, and Twilio's prefix whatsapp:.
+func ParsePerson(text, region string) (Address, error) {
+	text = strings.TrimPrefix(strings.TrimSpace(text), "whatsapp:")
+	if len(text) <= MaxLength && regexp.MustCompile(`^[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]+$`).MatchString(text) {
+		return Address(text), nil
+	}
+	return Parse(text, region)
+}
+
 // AsWritten keeps a text that is no phone number as an address, so that an operator can see what the record had: cut to
 // MaxLength bytes, without bytes that can't be stored. Nothing is ever sent to it.
 func AsWritten(text string) Address {
@@ -40,6 +51,17 @@ func AsWritten(text string) Address {
 		text = text[:len(text)-size]
 	}
 	return Address(text)
+}
+
+// Pattern is a regular expression, for Go and Postgres, that finds the address as people write it: with the country code or
+// without, with spaces, brackets and dashes between the digits.
+func (a Address) Pattern() string {
+	number, err := phonenumbers.Parse(string(a), "")
+	if err != nil {
+		return regexp.QuoteMeta(string(a))
+	}
+	digits := strings.Split(phonenumbers.GetNationalSignificantNumber(number), "")
+	return strings.Join(digits, `[^0-9<>&"]{0,3}`) + `([^0-9]|$)`
 }
 
 // Masked shows the last two characters only.

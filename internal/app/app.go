@@ -22,6 +22,7 @@ import (
 	"github.com/beckonhq/beckon/internal/embedded/natsd"
 	"github.com/beckonhq/beckon/internal/embedded/postgres"
 	"github.com/beckonhq/beckon/internal/lifemark"
+	"github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/telemetry"
@@ -67,6 +68,7 @@ type App struct {
 	doorOpen   chan struct{} // closed when the public listener listens
 	policies   *policies
 	reactions  *twilio.Reactions
+	law        *quiet.Law
 	syncDoubt  atomic.Pointer[string] // what NATS confirms may be lost, and what to do; nil when all is well
 	dispatcher atomic.Pointer[dispatcher.Dispatcher]
 	keeper     atomic.Pointer[lifemark.Keeper]
@@ -113,6 +115,7 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 		name string
 		do   func(ctx, running context.Context) error
 	}{
+		{"quiet hours", a.loadLaw},
 		{"rules", a.loadRules},
 		{"reactions", a.loadReactions},
 		{"data directory", a.lockDir},
@@ -316,6 +319,7 @@ func (a *App) startPostgres(ctx, running context.Context) error {
 	if err != nil {
 		return err
 	}
+	ledger.UseErasureKeys(a.cfg.Erasure())
 	a.store = ledger
 	close(a.pooled)
 	a.closers.add("database connections", func(ctx context.Context) error {

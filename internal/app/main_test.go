@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // the machine may be busy with other tests
+	patience = 60 * time.Second // the machine may be busy with other tests
 	tick     = 10 * time.Millisecond
 	testOrg  = "00D5g000004QxYz"
 	nobody   = "postgres://nobody@127.0.0.1:1/none" // a Postgres that is not there

@@ -14,7 +14,7 @@ import (
 )
 
 // pingInterval is how often a silent connection to NATS is tried; a dead peer is noticed after two.
-const pingInterval = 10 * time.Second
+const pingInterval = 5 * time.Second
 
 // NATSTarget is how the configured NATS servers are reached; its URL is empty for the embedded one.
 func NATSTarget(cfg *config.Config) stream.Target {

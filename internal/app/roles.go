@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/pprof"
 	"slices"
@@ -138,10 +139,21 @@ func (a *App) newDispatcher() (runner, error) {
 		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
 		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
 		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen), Answers: answers,
+		Hours: a.law, RevokeProgram: a.cfg.Consent.RevokeScope == "program", DoubleOptIn: a.cfg.Consent.DoubleOptIn == "on",
+		ConfirmWithin: a.cfg.Consent.ConfirmWithin, Keep: keep(a.cfg.Retention),
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})
 	a.dispatcher.Store(stage)
 	return stage, err
+}
+
+// keep leaves out the kinds that are kept for ever.
+func keep(r config.Retention) map[store.RetentionKind]time.Duration {
+	all := map[store.RetentionKind]time.Duration{
+		store.RetainContents: r.Contents, store.RetainReplies: r.Replies, store.RetainSnapshots: r.Snapshots, store.RetainDecisions: r.Decisions,
+	}
+	maps.DeleteFunc(all, func(_ store.RetentionKind, d time.Duration) bool { return d == 0 })
+	return all
 }
 
 // newLane gives a sender connections of its own: those of another one that is slow can't be in its way.

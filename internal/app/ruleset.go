@@ -32,12 +32,16 @@ type PolicySource struct {
 	RulesDir     string
 	TemplatesDir string   // empty: the shipped ones
 	Senders      []string // that rules may name besides the default one; nil: any
+	Windows      []string // that quiet_hours may name; nil: any
 }
 
 func (a *App) policySource() PolicySource {
 	source := PolicySource{RulesDir: a.cfg.RulesDir, TemplatesDir: a.cfg.TemplatesDir}
 	if len(a.cfg.Senders) > 0 { // a router by itself may know of none
 		source.Senders = a.cfg.SenderNames()
+	}
+	if a.law != nil {
+		source.Windows = a.law.Names()
 	}
 	return source
 }
@@ -52,7 +56,7 @@ func LoadPolicy(from PolicySource) (*Policy, error) {
 	if info, err := os.Stat(rulesDir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("load the rules: %s is not a directory; make it or set BECKON_RULES_DIR", rulesDir)
 	}
-	rules, err := rule.Load(os.DirFS(rulesDir), rule.Options{Templates: set, Senders: from.Senders})
+	rules, err := rule.Load(os.DirFS(rulesDir), rule.Options{Templates: set, Senders: from.Senders, Windows: from.Windows})
 	if err != nil {
 		return nil, fmt.Errorf("load the rules: %w", err)
 	}

@@ -116,7 +116,8 @@ func newRoot(streams Streams) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&r.configFile, "config", "", "configuration file (default: beckon.yaml when there is one)")
 	cmd.AddCommand(
 		r.serve(), r.demo(), r.migrate(), r.recover(), r.doctor(), r.version(), r.healthcheck(),
-		r.rules(), r.templates(), r.messages(), r.trace(), r.consent(), r.reviews(), r.conversations(), r.deadLetters(), r.replay(), r.audit(), r.simulate(),
+		r.rules(), r.templates(), r.messages(), r.stats(), r.trace(), r.consent(), r.reviews(), r.conversations(), r.deadLetters(),
+		r.replay(), r.audit(), r.hours(), r.simulate(),
 		r.config(), r.torture(),
 	)
 	return cmd

@@ -46,41 +46,46 @@ func (r *root) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the whole installation and say what to do",
-		Long: "Look at the configuration, rules, templates, reactions, opt-out words, data directory, NATS, Postgres, sender, public URL, the running server\n" +
+		Long: "Look at the configuration, rules, templates, reactions, opt-out words, quiet hours, data directory, NATS, Postgres, sender, public URL, the running server\n" +
 			"and Twilio, in this order, and say what to do about each problem. Nothing is changed and nothing is sent.\n\n" +
 			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.",
 		Example: "  beckon doctor\n  beckon doctor --offline --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings := r.diagnose(cmd.Context(), offline)
-			failed := false
-			table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
-			for _, f := range findings {
-				failed = failed || f.Status == bad
-				if asJSON {
-					if err := r.printJSON(f); err != nil {
-						return err
-					}
-					continue
-				}
-				text := oneLine(f.Text)
-				if f.Advice != "" {
-					text += ": " + f.Advice
-				}
-				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", f.Status, f.Check, text)
-			}
-			if err := table.Flush(); err != nil {
-				return err
-			}
-			if failed {
-				return errSilent
-			}
-			return nil
+			return r.report(r.diagnose(cmd.Context(), offline), asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "do not call Twilio")
 	jsonFlag(cmd, &asJSON, "one JSON object a line")
+	cmd.AddCommand(r.doctorTwilio())
 	return cmd
+}
+
+// report writes findings and fails when one of them does.
+func (r *root) report(findings []finding, asJSON bool) error {
+	failed := false
+	table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		failed = failed || f.Status == bad
+		if asJSON {
+			if err := r.printJSON(f); err != nil {
+				return err
+			}
+			continue
+		}
+		text := oneLine(f.Text)
+		if f.Advice != "" {
+			text += ": " + f.Advice
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", f.Status, f.Check, text)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if failed {
+		return errSilent
+	}
+	return nil
 }
 
 // diagnose runs the checks in order.
@@ -108,6 +113,7 @@ func (r *root) diagnose(ctx context.Context, offline bool) []finding {
 		{"rules", func(context.Context) []finding { return d.policy(r) }},
 		{"reactions", d.reactions},
 		{"opt-out words", d.words},
+		{"quiet hours", d.hours},
 		{"data directory", d.dataDir},
 		{"NATS", d.nats},
 		{"Postgres", d.postgres},
@@ -192,4 +198,22 @@ func (d *doctor) words(context.Context) []finding {
 		return say(good, "the shipped ones", "")
 	}
 	return say(good, "the shipped ones and "+d.cfg.Consent.OptOutFile, "")
+}
+
+// hours looks at the table of quiet hours and the time zone data that it counts with.
+func (d *doctor) hours(context.Context) []finding {
+	law, err := d.cfg.Law()
+	if err != nil {
+		return say(bad, err.Error(), "correct it, serve does not start with it")
+	}
+	text := "the shipped table (reviewed " + law.Reviewed() + ", no legal advice)"
+	if d.cfg.QuietHours.File != "" {
+		text += " and " + d.cfg.QuietHours.File
+	}
+	text += "; time zone data "
+	zones, old := law.Zones().Version()
+	if old != "" {
+		return say(warning, text+zones, old)
+	}
+	return say(good, text+zones, "")
 }

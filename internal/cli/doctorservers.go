@@ -218,15 +218,20 @@ func (d *doctor) twilio(ctx context.Context) []finding {
 	return all
 }
 
-func (d *doctor) account(ctx context.Context, tw config.Account) []finding {
-	url := d.cfg.Twilio.APIURL
+func (d *doctor) twilioConfig(tw config.Account) twilio.Config {
 	account := twilio.Config{
-		AccountSID: tw.AccountSID, APIKey: tw.APIKey, APISecret: tw.APISecret.Reveal(), BaseURL: url,
-		DialTimeout: checkTimeout / 2, SocketTimeout: checkTimeout,
+		AccountSID: tw.AccountSID, APIKey: tw.APIKey, APISecret: tw.APISecret.Reveal(), BaseURL: d.cfg.Twilio.APIURL,
+		ContentURL: d.cfg.Twilio.ContentURL, DialTimeout: checkTimeout / 2, SocketTimeout: checkTimeout,
 	}
 	if len(tw.AuthTokens) > 0 {
 		account.AuthToken = tw.AuthTokens[0].Reveal()
 	}
+	return account
+}
+
+func (d *doctor) account(ctx context.Context, tw config.Account) []finding {
+	url := d.cfg.Twilio.APIURL
+	account := d.twilioConfig(tw)
 	switch {
 	case tw.AccountSID == "" || tw.APIKey == "" && account.AuthToken == "":
 		return say(skipped, "no credentials to try", "")

@@ -87,6 +87,7 @@ func conditions(m *wouldBeMessage) string {
 func (r *root) writeContent(indent string, c message.Content) {
 	if s := c.SMS; s != nil {
 		r.printf("%ssms       %s, %s, %s: %s\n", indent, s.Language, s.Encoding, plural(s.Segments, "segment"), s.Text)
+		r.writeMedia(indent, s.Media)
 	}
 	w := c.WhatsApp
 	if w == nil {
@@ -101,5 +102,12 @@ func (r *root) writeContent(indent string, c message.Content) {
 	}
 	if w.Text != "" {
 		r.printf("%swhatsapp  %s, free text within 24 hours of a reply: %s\n", indent, w.Language, w.Text)
+		r.writeMedia(indent, w.Media)
+	}
+}
+
+func (r *root) writeMedia(indent string, urls []string) {
+	for _, link := range urls {
+		r.printf("%s          with %s\n", indent, link)
 	}
 }

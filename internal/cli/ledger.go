@@ -62,6 +62,7 @@ func (r *root) withAnyLedger(ctx context.Context, cfg *config.Config, do func(*s
 		return err
 	}
 	defer ledger.Close()
+	ledger.UseErasureKeys(cfg.Erasure())
 	return do(ledger)
 }
 

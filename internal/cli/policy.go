@@ -119,6 +119,11 @@ func (p *policy) loadRules() error {
 	if len(p.cfg.Senders) > 0 { // else nobody knows which there will be
 		options.Senders = p.cfg.SenderNames()
 	}
+	law, err := p.cfg.Law()
+	if err != nil {
+		return err
+	}
+	options.Windows = law.Names()
 	if p.templates != nil {
 		options.Templates = p.templates
 	}

@@ -102,6 +102,10 @@ func (r *root) writeReport(report *lifemark.Report, request lifemark.Request) {
 		r.printf("        the belt keeps envelopes since %s only: what came before and is not in Postgres is not decided again\n",
 			report.Kept.Format(time.RFC3339))
 	}
+	if gap && report.Heard.After(began) {
+		r.printf("        the belt keeps replies since %s only: opt-outs between the two times may be missing in Postgres; enter those that\n"+
+			"        you know of with beckon consent opt-out first\n", report.Heard.Format(time.RFC3339))
+	}
 	for _, loss := range report.Losses {
 		r.printf("belt:   %s\n", lifemark.LossText(loss))
 	}

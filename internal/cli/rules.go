@@ -15,7 +15,7 @@ import (
 
 func (r *root) rules() *cobra.Command {
 	return group("rules", "Check, test, list and explain rules",
-		r.rulesCheck(), r.rulesTest(), r.rulesExplain(), r.rulesList())
+		r.rulesCheck(), r.rulesTest(), r.rulesExplain(), r.rulesList(), r.rulesPause(), r.rulesResume(), r.rulesPaused())
 }
 
 func (r *root) rulesCheck() *cobra.Command {

@@ -56,6 +56,7 @@ func (l *lines) stamped(format string, args ...any) {
 type twilioFlags struct {
 	addr, journal string
 	show, fast    bool
+	templates     []string
 }
 
 func (r *root) simulateTwilio() *cobra.Command {
@@ -75,6 +76,11 @@ func (r *root) simulateTwilio() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, t := range flags.templates {
+				if !strings.HasPrefix(t, "HX") || !strings.Contains(t, "=") {
+					return usagef("--template %s: want HX...=text", t)
+				}
+			}
 			return r.playTwilio(cmd.Context(), cfg, flags)
 		},
 	}
@@ -82,6 +88,8 @@ func (r *root) simulateTwilio() *cobra.Command {
 	cmd.Flags().BoolVar(&flags.show, "show", false, "show whole phone numbers")
 	cmd.Flags().BoolVar(&flags.fast, "fast", false, "deliver at once, not with the delays of a real network")
 	cmd.Flags().StringVar(&flags.journal, "journal", "", "remember the messages in this file, for the next start too")
+	cmd.Flags().StringArrayVar(&flags.templates, "template", nil,
+		"an approved WhatsApp template, HX...=text with {{1}}; repeat it for more. With any, no other exists")
 	cmd.AddCommand(r.simulateReply())
 	return cmd
 }
@@ -104,6 +112,13 @@ func (r *root) twilioConfig(cfg *config.Config, flags twilioFlags) twiliosim.Con
 	}
 	if cfg.HTTP.PublicURL != "" {
 		sim.InboundURL = cfg.HTTP.PublicURL + ingest.PathMessages
+	}
+	for _, t := range flags.templates {
+		if sim.Templates == nil {
+			sim.Templates = map[string]string{}
+		}
+		sid, text, _ := strings.Cut(t, "=")
+		sim.Templates[sid] = text
 	}
 	if !flags.fast {
 		sim.Delays = twiliosim.RealisticDelays()

@@ -123,6 +123,9 @@ func traceMessage(b *strings.Builder, m view.TracedMessage) {
 		parts := make([]string, len(g.Answers))
 		for i, a := range g.Answers {
 			parts[i] = fmt.Sprintf("%s %s: %s", a.Channel, a.Gate, words(a.Answer))
+			if a.Words != "" {
+				parts[i] += " (" + a.Words + ")"
+			}
 		}
 		line(b, g.At, "gates: %s", strings.Join(parts, "; "))
 	}

@@ -37,12 +37,18 @@ type Config struct {
 	Dispatch Dispatch
 	// Consent is about replies that are opt-outs.
 	Consent Consent
+	// QuietHours is about the times at which people may be written to.
+	QuietHours QuietHours
+	// Retention is how long content stays in the ledger.
+	Retention Retention
 	// Replies is about what people write back.
 	Replies Replies
 	// ShutdownTimeout is how long work in flight may take at the end.
 	ShutdownTimeout time.Duration
 	// Log is about the log.
 	Log Log
+	// PricesFile is the path of the prices that costs are estimated with; empty means no costs.
+	PricesFile string
 	// Warnings are remarks about what was read, for example a variable that does not exist.
 	Warnings []string
 
@@ -111,6 +117,8 @@ type Twilio struct {
 
 	// APIURL is the base URL of the REST API, without a slash at the end.
 	APIURL string
+	// ContentURL is the base URL of the Content API; empty means the one that belongs to APIURL.
+	ContentURL string
 	// MessagingServiceSID sends SMS, MG...; it goes before From.
 	MessagingServiceSID string
 	// From sends SMS.
@@ -139,6 +147,16 @@ type Dispatch struct {
 	InboundCheck time.Duration
 }
 
+// QuietHours is about the times at which people may be written to.
+type QuietHours struct {
+	// File is the path of a table of hours that goes before the shipped one; empty means none.
+	File string
+	// Unknown is on, off or a span such as 12:00-20:00: the hours of people of whom no US state is known.
+	Unknown string
+	// ZoneInfo is the path of time zone data, a directory or a zip file; empty means those of the machine.
+	ZoneInfo string
+}
+
 // Consent is about replies that are opt-outs.
 type Consent struct {
 	// OptOutFile is a vocabulary that adds to the shipped one; empty means none.
@@ -147,6 +165,19 @@ type Consent struct {
 	ReviewAfter time.Duration
 	// ReviewThen is the decision when nobody did: opt_out or keep.
 	ReviewThen string
+	// RevokeScope is what a keyword opts out of: all or program.
+	RevokeScope string
+	// DoubleOptIn is on when marketing needs a confirmed opt-in, else off.
+	DoubleOptIn string
+	// ErasureKeys make the hashes that stay of erased addresses; the first one makes new ones.
+	ErasureKeys []Secret
+	// ConfirmWithin is how long a YES confirms an opt-in.
+	ConfirmWithin time.Duration
+}
+
+// Retention is how long each kind of content stays; 0 means for ever.
+type Retention struct {
+	Contents, Replies, Snapshots, Decisions time.Duration
 }
 
 // Log is about the log.

@@ -42,6 +42,7 @@
 //	twilio.whatsapp_from           TWILIO_WHATSAPP_FROM
 //	twilio.rate                    TWILIO_RATE
 //	twilio.api_url                 BECKON_TWILIO_API_URL           https://api.twilio.com
+//	twilio.content_url             BECKON_TWILIO_CONTENT_URL       empty: the one that belongs to twilio.api_url
 //	twilio.reactions_file          BECKON_REACTIONS_FILE           empty: the shipped table
 //	rules_dir                      BECKON_RULES_DIR                ./rules
 //	templates_dir                  BECKON_TEMPLATES_DIR            empty: the shipped ones
@@ -55,6 +56,18 @@
 //	consent.opt_out_file           BECKON_OPT_OUT_FILE
 //	consent.review_after           BECKON_REVIEW_AFTER             24h
 //	consent.review_then            BECKON_REVIEW_THEN              opt_out
+//	quiet_hours.file               BECKON_QUIET_HOURS_FILE
+//	quiet_hours.unknown            BECKON_QUIET_UNKNOWN            on
+//	quiet_hours.zoneinfo           BECKON_ZONEINFO                 empty: that of the machine
+//	prices_file                    BECKON_PRICES_FILE              empty: no costs
+//	consent.revoke_scope           BECKON_REVOKE_SCOPE             all
+//	consent.double_opt_in          BECKON_DOUBLE_OPT_IN            off
+//	consent.confirm_within         BECKON_CONFIRM_WITHIN           72h
+//	consent.erasure_keys           BECKON_ERASURE_KEY
+//	retention.contents             BECKON_RETENTION_CONTENTS
+//	retention.replies              BECKON_RETENTION_REPLIES
+//	retention.snapshots            BECKON_RETENTION_SNAPSHOTS
+//	retention.decisions            BECKON_RETENTION_DECISIONS
 //	shutdown_timeout               BECKON_SHUTDOWN_TIMEOUT         20s
 //	log.level                      BECKON_LOG_LEVEL                info
 //	log.format                     BECKON_LOG_FORMAT               text

@@ -57,6 +57,21 @@ func secrets(p *[]Secret) value {
 	}
 }
 
+// longSecrets are secrets that nobody can guess.
+func longSecrets(p *[]Secret) value {
+	v := secrets(p)
+	set := v.set
+	v.set = func(texts []string) error {
+		for _, s := range texts {
+			if len(s) < 32 {
+				return errors.New("want at least 32 characters each, as of `openssl rand -hex 32`")
+			}
+		}
+		return set(texts)
+	}
+	return v
+}
+
 func pathSecret(p *Secret) value {
 	return hidden(scalar(func(s string) error {
 		if url.PathEscape(s) != s || strings.Trim(s, ".") == "" {
@@ -144,6 +159,25 @@ func duration(p *time.Duration) value {
 		*p = d
 		return nil
 	}, func() string { return p.String() })
+}
+
+// leastRetention is longer than Salesforce tries again.
+const leastRetention = 26 * time.Hour
+
+func retention(p *time.Duration) value {
+	return scalar(func(s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < leastRetention {
+			return fmt.Errorf("%q: want a time of at least 26h, for example 8760h", s)
+		}
+		*p = d
+		return nil
+	}, func() string {
+		if *p == 0 {
+			return ""
+		}
+		return p.String()
+	})
 }
 
 func orgIDs(p *[]notification.OrgID) value {

@@ -7,6 +7,15 @@ import (
 	"github.com/beckonhq/beckon/internal/consent"
 )
 
+// Erasure is the keys of the hashes of erased addresses, for the ledger.
+func (c *Config) Erasure() []string {
+	keys := make([]string, len(c.Consent.ErasureKeys))
+	for i, key := range c.Consent.ErasureKeys {
+		keys[i] = key.Reveal()
+	}
+	return keys
+}
+
 // Words reads the vocabulary of opt-outs: the shipped one, and the configured file that adds to it. An error names file and
 // line of every mistake.
 func (c *Config) Words() (*consent.Words, error) {

@@ -1,6 +1,10 @@
 package consent
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -13,8 +17,11 @@ type Action string
 
 // The actions.
 const (
-	OptIn  Action = "opt_in"
-	OptOut Action = "opt_out"
+	OptIn   Action = "opt_in"    // express consent; with double opt-in it is a request, which waits for Confirm
+	Confirm Action = "confirm"   // the person's YES to that request
+	OptOut  Action = "opt_out"   // no more messages
+	ReOptIn Action = "re_opt_in" // START: it lifts an opt-out, and brings back the consent that there was before, if any
+	Erase   Action = "erase"     // the person's data was erased; counts as an opt-out until the person's next word
 )
 
 // Source says how we learned it.
@@ -22,11 +29,14 @@ type Source string
 
 // The sources.
 const (
-	FromKeyword   Source = "keyword"        // the person's own words in a reply
-	FromTwilio    Source = "twilio_opt_out" // OptOutType of an inbound message
-	FromErrorCode Source = "twilio_error"   // 21610, 63014
-	FromOperator  Source = "operator"       // the command line or the API
-	FromReview    Source = "review"         // a reply that somebody, or a set time, decided to be an opt-out
+	FromKeyword    Source = "keyword"        // the person's own words in a reply
+	FromTwilio     Source = "twilio_opt_out" // OptOutType of an inbound message
+	FromErrorCode  Source = "twilio_error"   // 21610, 63014
+	FromOperator   Source = "operator"       // the command line or the API
+	FromReview     Source = "review"         // a reply that somebody, or a set time, decided to be an opt-out
+	FromSalesforce Source = "salesforce"     // a field of a record, by a rule file
+	FromImport     Source = "import"         // a file
+	FromWebhook    Source = "webhook"        // what Twilio says of a person's addresses
 )
 
 // AllChannels is the channel of an entry that counts on every channel.
@@ -35,16 +45,106 @@ const AllChannels message.Channel = "all"
 // AnyOrg stands for every organisation in an entry that belongs to the person and not to one organisation.
 const AnyOrg notification.OrgID = "*"
 
+// Scope says what an entry is about. The zero Scope is about everything.
+type Scope struct {
+	Kind ScopeKind
+	Name string // of the program or the brand; empty for ScopeAll
+}
+
+// ScopeKind is how far an entry reaches.
+type ScopeKind string
+
+// The kinds of scope.
+const (
+	ScopeAll     ScopeKind = "all"
+	ScopeBrand   ScopeKind = "brand"   // every program of a brand
+	ScopeProgram ScopeKind = "program" // one program
+)
+
+// ProgramScope is the scope of one program; everything when it is not named.
+func ProgramScope(program string) Scope {
+	if program == "" {
+		return Scope{}
+	}
+	return Scope{ScopeProgram, program}
+}
+
+// KindOrAll is the kind as it is stored.
+func (s Scope) KindOrAll() ScopeKind {
+	if s.Kind == "" {
+		return ScopeAll
+	}
+	return s.Kind
+}
+
+// Clean gives the zero Scope for one about everything, so that scopes can be compared.
+func (s Scope) Clean() Scope {
+	if s.KindOrAll() == ScopeAll {
+		return Scope{}
+	}
+	return s
+}
+
+func (s Scope) covers(program string) bool {
+	switch s.Kind {
+	case ScopeProgram:
+		return s.Name == program
+	case ScopeBrand:
+		return s.Name == BrandOf(program)
+	case ScopeAll, "":
+	}
+	return true
+}
+
+// BrandOf is the brand of a program: what stands before the slash in its name, as in acme/newsletter, or the default one.
+func BrandOf(program string) string {
+	if brand, _, ok := strings.Cut(program, "/"); ok {
+		return brand
+	}
+	return message.DefaultProgram
+}
+
+// IsProgram tells whether a name can be a program's: kebab-case, with a brand and a slash before it or without.
+func IsProgram(name string) bool {
+	brand, rest, hasBrand := strings.Cut(name, "/")
+	return IsBrand(brand) && (!hasBrand || IsBrand(rest))
+}
+
+// IsBrand tells whether a name can be a brand's: kebab-case.
+func IsBrand(name string) bool {
+	return regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`).MatchString(name)
+}
+
 // Entry is one line of the ledger.
 type Entry struct {
 	Org        notification.OrgID
 	Address    address.Address
 	Channel    message.Channel // AllChannels, or the one that it is about
 	Action     Action
+	Scope      Scope
+	Purpose    message.Purpose // what was agreed to; empty when nobody said
 	Source     Source
-	Evidence   string // message SID, error code or operator; what proves it
+	Evidence   string // message SID, notification id, error code or operator; what proves it
 	Note       string // the words as presented, or an operator's remark
+	Proof      Proof
 	OccurredAt time.Time
 	Seq        uint64 // of the callback in its stream; breaks a tie of OccurredAt. 0 for an entry that came otherwise
 	RecordedAt time.Time
+}
+
+// Proof is what shows how a person agreed. Any part may be empty.
+type Proof struct {
+	Disclosure string // the words that the person agreed to
+	SourceURL  string // where
+	IP         string // from where
+	Operator   string // who entered it
+}
+
+// Hash is the SHA-256 of the disclosure in hex, empty without one.
+func (p Proof) Hash() string {
+	if p.Disclosure == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(p.Disclosure))
+	return hex.EncodeToString(sum[:])
 }

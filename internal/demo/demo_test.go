@@ -77,8 +77,9 @@ func TestTheStory(t *testing.T) {
 		`runs them, without a restart`,
 		`payment-plan-offer is suppressed: no_consent`,
 		`invoice INV-0042 for \$1,200\.50`,
-		`acknowledgement for 7 notifications = 6 decided \+ 1 duplicate`,
-		`6 messages = 2 delivered \+ 2 read \+ 2 suppressed`,
+		`acknowledgement for 8 notifications = 7 decided \+ 1 duplicate`,
+		`payment-overdue waits: quiet_hours`,
+		`7 messages = 1 queued \+ 2 delivered \+ 2 read \+ 2 suppressed`,
 		`asked to send 5 times = 5 attempts`,
 	} {
 		require.Regexp(t, fact, text)

@@ -60,6 +60,11 @@ func dana() person {
 	return person{"Dana", "+14155550104", "003000000000004AAA", "en", ""}
 }
 
+// eli lives in Nevada, where it is night.
+func eli() person {
+	return person{"Eli", "+17025550105", "003000000000005AAA", "en", ""}
+}
+
 // story is what has happened so far.
 type story struct {
 	*world
@@ -79,7 +84,7 @@ type saved struct {
 func (s *story) tell(ctx context.Context) error {
 	s.told = map[string]bool{}
 	for _, part := range []func(context.Context) error{
-		s.dealWon, s.noWhatsApp, s.repeated, s.answered, s.stopped, s.offered, s.account,
+		s.dealWon, s.noWhatsApp, s.repeated, s.answered, s.stopped, s.offered, s.asleep, s.account,
 	} {
 		if err := part(ctx); err != nil {
 			return err

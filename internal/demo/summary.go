@@ -92,7 +92,7 @@ func endings(trace *store.Trace) []string {
 	parts := make([]string, 0, len(trace.Messages))
 	for _, m := range trace.Messages {
 		how := m.Rule + ": " + string(m.State)
-		if m.State == message.Suppressed {
+		if m.State == message.Suppressed || m.Channel == "" {
 			how += ", " + string(m.Reason)
 		} else {
 			how += " by " + channelName(m.Channel)

@@ -148,6 +148,9 @@ func (s *story) tellMessage(who person, m *store.MessageTrace) {
 	if m.State == message.Suppressed && s.first("suppressed", m.ID) {
 		s.say(beckon, "%s is suppressed: %s.", m.Rule, m.Reason)
 	}
+	if m.State == message.Queued && m.Reason == message.ReasonQuietHours && s.first("night", m.ID) {
+		s.say(beckon, "%s waits: %s. It goes out when they are over.", m.Rule, m.Reason)
+	}
 }
 
 func (s *story) tellEvent(who person, channel message.Channel, e store.EventTrace) {

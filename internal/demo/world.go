@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/app"
@@ -173,6 +174,20 @@ func approvedTemplates() map[string]string {
 	}
 }
 
+// daylight is a table of hours with which the story goes the same way at any time: in California nobody is ever asleep, and in Nevada it
+// is night until three days from now.
+func daylight(now time.Time) string {
+	const days = 3
+	opens := strings.ToLower(now.UTC().AddDate(0, 0, days).Format("Mon"))
+	return fmt.Sprintf(`countries:
+  US:
+    windows: {daily: "00:00-24:00"}
+    regions:
+      CA: {windows: {daily: "00:00-24:00"}}
+      NV: {windows: {%s: "00:00-24:00"}}
+`, opens)
+}
+
 // startApp starts Beckon with a configuration file, so that other commands can be pointed at it too.
 func (w *world) startApp(ctx context.Context) error {
 	text := fmt.Sprintf(`http:
@@ -189,11 +204,16 @@ twilio:
   from: %q
   whatsapp_from: %q
   api_url: %q
+quiet_hours:
+  file: %q
 shutdown_timeout: 10s
 `, w.public.Addr(), w.publicURL(), filepath.Join(w.dir, "data"), w.rulesDir(), orgID,
-		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL)
+		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL, w.hoursFile())
 	if w.opts.PostgresBin != "" {
 		text += fmt.Sprintf("postgres:\n  bin: %q\n", w.opts.PostgresBin)
+	}
+	if err := os.WriteFile(w.hoursFile(), []byte(daylight(time.Now())), 0o600); err != nil {
+		return fmt.Errorf("write the quiet hours: %w", err)
 	}
 	if err := os.WriteFile(w.configFile(), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
@@ -218,6 +238,8 @@ shutdown_timeout: 10s
 	}
 	return nil
 }
+
+func (w *world) hoursFile() string { return filepath.Join(w.dir, "hours.yaml") }
 
 // openLedger opens a second connection to the ledger, to see what is true. Its way is that of every command.
 func (w *world) openLedger(ctx context.Context) error {

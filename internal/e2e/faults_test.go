@@ -144,7 +144,7 @@ func TestConnectionsOfTheLedgerAreUsedUp(t *testing.T) {
 	nats := world.startNATS(t)
 	world.startPostgres(t)
 	h.extra = []string{
-		"BECKON_NATS_URL=nats://" + natsUser + ":" + natsPassword + "@" + world.natsAddress, "BECKON_DATABASE_URL=" + world.postgres.DSN(),
+		"BECKON_NATS_URL=nats://" + natsUser + ":" + natsPassword + "@" + world.natsAddress, "BECKON_NATS_SYNC=always", "BECKON_DATABASE_URL=" + world.postgres.DSN(),
 	}
 	_, code := h.command(t, "migrate")
 	require.Zero(t, code)
@@ -220,7 +220,7 @@ func TestSlowBelt(t *testing.T) {
 	}
 	nats := world.startNATS(t)
 	h.extra = []string{
-		"BECKON_NATS_URL=nats://" + natsUser + ":" + natsPassword + "@" + world.natsAddress, "BECKON_CONFIRM_TIMEOUT=1s",
+		"BECKON_NATS_URL=nats://" + natsUser + ":" + natsPassword + "@" + world.natsAddress, "BECKON_NATS_SYNC=always", "BECKON_CONFIRM_TIMEOUT=1s",
 	}
 	s := h.serve(t, "", "ready")
 	slow, end := context.WithCancel(t.Context())

@@ -43,9 +43,6 @@ func TestTorture(t *testing.T) {
 			require.Emptyf(t, fault.Problem, "%s", fault)
 		}
 	}
-	gone := report.Went // a killed dispatcher takes some of its counts along
-	require.Positive(t, gone["leases that ran out while a dispatcher could not report"]+gone["unknown outcomes found at Twilio"]+
-		gone["unknown outcomes proven absent, and sent again"]+report.Counts.LateArrivals, "%v", gone)
 }
 
 // However a torture ends early, none of its processes stays.

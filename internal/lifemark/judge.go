@@ -46,7 +46,7 @@ func Judge(ours store.Mark, theirs stream.LedgerMark, found bool, now time.Time)
 		f.Kind = Other
 	case theirs.Position > ours.Position:
 		f.Kind = Older
-	case ours.Moved() && theirs.Open():
+	case ours.Moved(): // also when nobody sent: the last decisions may be missing
 		f.Kind = Copied
 	}
 	if f.Ended.Before(f.Began) {

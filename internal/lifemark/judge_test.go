@@ -37,7 +37,7 @@ func TestJudge(t *testing.T) {
 		"a new ledger":                   {store.Mark{Ledger: "b", At: at}, theirs, true, Finding{Other, neverSent(), theirs.Until}, false},
 		"copied while it sent":           {moved, theirs, true, Finding{Copied, at, theirs.Until}, true},
 		"copied long after its mark":     {moved, other(func(m *stream.LedgerMark) { m.Until = at.Add(time.Hour) }), true, Finding{Copied, at, at.Add(time.Hour)}, false},
-		"copied when nothing was sent":   {moved, closed, true, Finding{Kind: InOrder}, false},
+		"copied when nothing was sent":   {moved, closed, true, Finding{Copied, at, at}, true},
 		"copied, and the belt was lost":  {moved, stream.LedgerMark{}, false, Finding{Copied, at, at.Add(2 * time.Hour)}, false},
 		"the ledger ends after all sent": {ours, other(func(m *stream.LedgerMark) { m.Position, m.Until = 6, at.Add(-time.Hour) }), true, Finding{Older, at, at}, false},
 	}

@@ -45,6 +45,7 @@ type Belt interface {
 	LedgerMark(ctx context.Context) (stream.LedgerMark, bool, error)
 	StoreLedgerMark(ctx context.Context, after, mark stream.LedgerMark) error
 	Lives(ctx context.Context) (map[stream.Name]stream.Life, error)
+	StoredAt(ctx context.Context, name stream.Name, of stream.Life, seq uint64) (time.Time, bool, error)
 	Restore(ctx context.Context) error
 	SetBack(ctx context.Context, name stream.ConsumerName, since time.Time) (uint64, error)
 	Done(ctx context.Context, name stream.ConsumerName, last uint64) (bool, error)

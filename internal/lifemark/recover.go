@@ -19,6 +19,7 @@ type Report struct {
 	Losses  []store.StreamLoss // that no operator has settled
 	Replays []store.Gap        // whose replay goes on
 	Kept    time.Time          // since when NOTIFICATIONS has envelopes
+	Heard   time.Time          // since when CALLBACKS has replies and statuses
 	ours    store.Mark
 	theirs  stream.LedgerMark
 }
@@ -48,7 +49,7 @@ func Look(ctx context.Context, ledger Ledger, belt Belt) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Kept = lives[stream.Notifications].First
+	r.Kept, r.Heard = lives[stream.Notifications].First, lives[stream.Callbacks].First
 	return &r, nil
 }
 

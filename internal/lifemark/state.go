@@ -88,6 +88,22 @@ func (k *Keeper) Standing(ctx context.Context) (context.Context, context.CancelF
 	}
 }
 
+// Await returns when decisions may be made on this ledger: what is done meanwhile would be done to the wrong one. It is an error
+// when ctx ends first.
+func (k *Keeper) Await(ctx context.Context) error {
+	for {
+		held, changed := k.standing()
+		if !held {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // watch ends working when a hold begins.
 func (k *Keeper) watch(working context.Context, stop context.CancelFunc) {
 	for {

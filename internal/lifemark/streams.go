@@ -3,6 +3,7 @@ package lifemark
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,8 +35,11 @@ func (k *Keeper) lookAtStreams(ctx context.Context) error {
 	lost := false
 	for name, life := range lives {
 		was, known := marks[string(name)]
-		now := store.StreamMark{Created: life.Created, LastSeq: life.LastSeq}
-		kind := lossOf(was, now)
+		now := store.StreamMark{Created: life.Created, LastSeq: life.LastSeq, LastAt: life.LastAt}
+		kind, err := k.lossOf(ctx, name, life, was)
+		if err != nil {
+			return err
+		}
 		if !known || kind == "" {
 			if err := k.Ledger.NoteStream(ctx, string(name), now); err != nil {
 				return err
@@ -62,16 +66,26 @@ func (k *Keeper) lookAtStreams(ctx context.Context) error {
 	return nil
 }
 
-// lossOf tells whether a stream is not what it was. Postgres keeps microseconds.
-func lossOf(was, now store.StreamMark) store.LossKind {
+// lossOf tells whether a stream is not what it was: its life, its length, and, since one that was put back may have grown again, the
+// message that was its last one.
+func (k *Keeper) lossOf(ctx context.Context, name stream.Name, now stream.Life, was store.StreamMark) (store.LossKind, error) {
 	switch {
-	case now.Created.Sub(was.Created).Abs() >= 1000*1000: // a millisecond
-		return store.LossMadeAnew
+	case apart(now.Created, was.Created):
+		return store.LossMadeAnew, nil
 	case now.LastSeq < was.LastSeq:
-		return store.LossOlder
+		return store.LossOlder, nil
+	case was.Created.IsZero(), was.LastSeq == 0, was.LastAt.IsZero():
+		return "", nil
 	}
-	return ""
+	at, there, err := k.Belt.StoredAt(ctx, name, now, was.LastSeq)
+	if err == nil && there && apart(at, was.LastAt) {
+		return store.LossOlder, nil
+	}
+	return "", err
 }
+
+// apart tells whether two times differ by more than their keeping: Postgres keeps microseconds.
+func apart(a, b time.Time) bool { return a.Sub(b).Abs() >= time.Millisecond }
 
 // lookAtReplays notes the replays that are done.
 func (k *Keeper) lookAtReplays(ctx context.Context, gaps []store.Gap) error {

@@ -25,6 +25,9 @@ const WhatsAppWindow = 24 * time.Hour
 // DefaultSender is the sender of messages whose rule names none.
 const DefaultSender = "default"
 
+// DefaultProgram is the program of messages whose rule names none.
+const DefaultProgram = "default"
+
 // Purpose decides which consent a message needs.
 type Purpose string
 
@@ -62,6 +65,7 @@ const (
 	ReasonOptedOut         Reason = "opted_out"
 	ReasonNoConsent        Reason = "no_consent"
 	ReasonNoRoute          Reason = "no_route"
+	ReasonUSMarketing      Reason = "us_marketing"      // WhatsApp delivers no marketing templates to the United States
 	ReasonRejected         Reason = "rejected"          // Twilio refused the request; error_code says why
 	ReasonRetriesExhausted Reason = "retries_exhausted" // every permitted try was refused
 	ReasonRetry            Reason = "retry"             // queued again after a refusal that may pass
@@ -72,7 +76,11 @@ const (
 	ReasonBehindUnknown    Reason = "behind_unknown"    // queued: an earlier message to this address has an unknown outcome
 	ReasonSenderStopped    Reason = "sender_stopped"    // queued: Twilio refuses the sender on this channel
 	ReasonUnderReview      Reason = "under_review"      // queued: the person's reply may be an opt-out, and nobody has decided yet
+	ReasonQuietHours       Reason = "quiet_hours"       // queued: it may not go now where the person is; suppressed: not within two weeks
+	ReasonFrequencyCap     Reason = "frequency_cap"     // queued or suppressed: a cap is full
+	ReasonRulePaused       Reason = "rule_paused"       // queued: its rule is paused, by its breaker or by a human
 	ReasonFallback         Reason = "fallback"          // queued again for the next channel
+	ReasonWindowClosed     Reason = "window_closed"     // queued again as its approved template: the window for free text was closed
 	ReasonValidity         Reason = "validity"          // expired: it could not be sent in its time
 )
 
@@ -85,6 +93,8 @@ type SMSContent struct {
 	Language string `json:"language"`
 	Encoding string `json:"encoding"` // GSM-7 or UCS-2
 	Segments int    `json:"segments"`
+	// Media are https URLs of pictures and files: with them it goes out as MMS.
+	Media []string `json:"media,omitempty"`
 }
 
 // WhatsAppContent is a rendered WhatsApp message. ContentSID with Variables is the approved template; Text is free
@@ -93,7 +103,17 @@ type WhatsAppContent struct {
 	ContentSID string            `json:"content_sid,omitempty"`
 	Variables  map[string]string `json:"variables,omitempty"`
 	Text       string            `json:"text,omitempty"`
+	Media      []string          `json:"media,omitempty"` // https URLs of the files that go with Text
 	Language   string            `json:"language"`
+}
+
+// Hours says when a message may go by the clock of its recipient, and where that is as the record has it. All but Wish may be empty.
+type Hours struct {
+	Wish       string `json:"wish"`           // respect, ignore, or the name of a window
+	Zone       string `json:"zone,omitempty"` // time zone, Europe/Berlin
+	Country    string `json:"country,omitempty"`
+	State      string `json:"state,omitempty"`
+	PostalCode string `json:"postal,omitempty"`
 }
 
 // Content is what a template rendered, per channel; nil where the template has nothing for the channel. It is made
@@ -118,9 +138,12 @@ type Message struct {
 	Template       string
 	Language       string // the language that the template had; the one asked for when nothing could be rendered
 	Purpose        Purpose
+	Program        string    // that consent is asked for
 	Channels       []Channel // in order of preference
 	To             address.Address
 	Content        Content
+	Hours          *Hours // nil: it may go at any time
+	Caps           []Cap  // that hold for it
 	State          State
 	Reason         Reason
 	Detail         string // words for a person, without field values; may be empty

@@ -13,7 +13,7 @@ func BenchmarkAsk(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	law, err := quiet.Load(zones, "")
+	law, err := quiet.Load(zones, quiet.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -88,6 +88,26 @@ func (l *Law) rulesFor(place Place, wish Wish, marketing bool) ([]rule, error) {
 	return rules, nil
 }
 
+// Applied is a row that counts at a place, with the clock that it counts by.
+type Applied struct {
+	Name string
+	Zone *time.Location
+	Row  Row
+}
+
+// Rules are the rows that Ask looks at. The error is that there is no window of the name.
+func (l *Law) Rules(place Place, wish Wish, marketing bool) ([]Applied, error) {
+	rules, err := l.rulesFor(place, wish, marketing)
+	if err != nil {
+		return nil, err
+	}
+	applied := make([]Applied, len(rules))
+	for i, r := range rules {
+		applied[i] = Applied{r.name, r.zone, *r.row}
+	}
+	return applied, nil
+}
+
 // lawOf are the rows that count at a place: the country's, and those of its states, in every zone that is possible.
 func (l *Law) lawOf(place Place) []rule {
 	country := l.rules.Countries[place.Country]

@@ -14,7 +14,7 @@ func load(t *testing.T, override string) *quiet.Law {
 	t.Helper()
 	zones, err := quiet.OpenZones("")
 	require.NoError(t, err)
-	law, err := quiet.Load(zones, override)
+	law, err := quiet.Load(zones, quiet.Options{File: override})
 	require.NoError(t, err)
 	return law
 }

@@ -1,17 +1,14 @@
 package quiet
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v4"
 )
 
 //go:embed law.yaml places.yaml zips.yaml
@@ -43,8 +40,8 @@ type Holidays struct {
 	Days   []Holiday `yaml:"days"`
 }
 
-// file is the form of law.yaml and of an operator's file.
-type file struct {
+// table is the form of law.yaml and of an operator's file.
+type table struct {
 	Reviewed  string               `yaml:"reviewed"`
 	Default   *Row                 `yaml:"default"`
 	Countries map[string]*Country  `yaml:"countries"`
@@ -65,60 +62,97 @@ type zipRange struct {
 
 // Law is all that is known about hours. It does not change after Load and is safe for concurrent use.
 type Law struct {
-	rules  file
+	rules  table
 	zones  *Zones
 	places map[string]map[string][]*time.Location // country, region
 	areas  map[int]*area
 	zips   []zipRange
 }
 
-// errTable marks the errors of Load.
-var errTable = errors.New("the table of quiet hours has mistakes")
+// Options say what goes over the shipped tables.
+type Options struct {
+	File    string // an operator's table; its rows replace those of the same country, state or name; empty: none
+	Unknown string // hours of people of whom no US state is known: on (as the table says), off, or 12:00-20:00; empty: on
+}
 
-// Load reads the shipped tables and, over them, an operator's file when there is one. Its rows replace those of the same country,
-// state or name. All mistakes are reported at once.
-func Load(zones *Zones, override string) (*Law, error) {
+// Load reads the shipped tables and what goes over them. All mistakes are reported at once, each as file:line: mistake.
+func Load(zones *Zones, options Options) (*Law, error) {
 	l := &Law{zones: zones, places: map[string]map[string][]*time.Location{}, areas: map[int]*area{}}
-	text, err := shipped.ReadFile("law.yaml")
+	const name = "law.yaml"
+	text, err := shipped.ReadFile(name)
 	if err == nil {
-		err = decode(text, &l.rules)
+		err = decode(name, text, &l.rules)
+	}
+	if err == nil {
+		err = l.loadPlaces()
+	}
+	if err == nil {
+		err = l.check(newSource(name, text))
+	}
+	if err == nil && options.File != "" {
+		err = l.loadOwn(options.File)
+	}
+	if err == nil {
+		err = l.setUnknown(options.Unknown)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("law.yaml: %w", err)
-	}
-	if err := l.loadPlaces(); err != nil {
 		return nil, err
-	}
-	name := "law.yaml"
-	if override != "" {
-		name = override
-		body, err := os.ReadFile(override)
-		if err != nil {
-			return nil, fmt.Errorf("read the quiet hours: %w", err)
-		}
-		var own file
-		if err := decode(body, &own); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", errTable, override, err)
-		}
-		l.rules.lay(own)
-	}
-	if err := l.check(); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errTable, name, err)
 	}
 	return l, nil
 }
 
-func decode(text []byte, into any) error {
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+// Shipped is the law without any setting.
+func Shipped() (*Law, error) {
+	zones, err := OpenZones("")
+	if err != nil {
+		return nil, err
+	}
+	return Load(zones, Options{})
+}
+
+// loadOwn lays an operator's file over the shipped table.
+func (l *Law) loadOwn(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read the quiet hours: %w", err)
+	}
+	var own table
+	if err := decode(file, text, &own); err != nil {
 		return err
+	}
+	l.rules.lay(own)
+	return l.check(newSource(file, text))
+}
+
+// setUnknown replaces the hours of people of whom no state is known.
+func (l *Law) setUnknown(text string) error {
+	if text == "" || text == "on" {
+		return nil
+	}
+	var windows Week
+	if text != "off" {
+		span, err := parseSpan(text)
+		if err != nil {
+			return fmt.Errorf("the quiet hours of unknown places are on, off or a span of the day: %w", err)
+		}
+		windows = everyDay(span)
+	}
+	for _, country := range l.rules.Countries {
+		switch {
+		case country.Unknown == nil:
+		case text == "off":
+			country.Unknown = nil
+		default:
+			row := *country.Unknown
+			row.Windows, row.Source, row.Confidence = windows, "setting", "house"
+			country.Unknown = &row
+		}
 	}
 	return nil
 }
 
 // lay puts an operator's rows over ours.
-func (f *file) lay(own file) {
+func (f *table) lay(own table) {
 	if own.Default != nil {
 		f.Default = own.Default
 	}
@@ -143,40 +177,42 @@ func (f *file) lay(own file) {
 	maps.Copy(f.Named, own.Named)
 }
 
-// check looks at what YAML does not: names of holidays and zones.
-func (l *Law) check() error {
+// check looks at what YAML does not: names of holidays and zones. Mistakes are told with their place in a file.
+func (l *Law) check(in source) error {
 	var problems []error
-	look := func(what string, row *Row) {
+	look := func(row *Row, what string, path ...string) {
 		if row == nil {
 			return
 		}
+		wrong := func(format string, args ...any) {
+			problems = append(problems, in.at(fmt.Sprintf("%s %s", what, fmt.Sprintf(format, args...)), path...))
+		}
 		if len(row.Windows) == 0 {
-			problems = append(problems, fmt.Errorf("%s has no windows: when may people be written to?", what))
+			wrong("has no windows: when may people be written to?")
 		}
 		for _, name := range row.Closed {
 			if name != "sunday" && name != "saturday" && l.rules.Holidays[name] == nil {
-				problems = append(problems, fmt.Errorf("%s is closed on %q, which is neither saturday, sunday nor a list of holidays", what, name))
+				wrong("is closed on %q, which is neither saturday, sunday nor a list of holidays", name)
 			}
 		}
 		if row.Zone != "" {
-			zone, err := l.zones.Get(row.Zone)
-			if err != nil {
-				problems = append(problems, fmt.Errorf("%s: %w", what, err))
+			var err error
+			if row.zone, err = l.zones.Get(row.Zone); err != nil {
+				wrong("counts in %q, and there is no such time zone", row.Zone)
 			}
-			row.zone = zone
 		}
 	}
-	look("default", l.rules.Default)
+	look(l.rules.Default, "default", "default")
 	for _, code := range slices.Sorted(maps.Keys(l.rules.Countries)) {
 		country := l.rules.Countries[code]
-		look("country "+code, &country.Row)
-		look("country "+code+", unknown", country.Unknown)
+		look(&country.Row, "country "+code, "countries", code)
+		look(country.Unknown, "country "+code+", unknown", "countries", code, "unknown")
 		for _, region := range slices.Sorted(maps.Keys(country.Regions)) {
-			look("region "+code+"-"+region, country.Regions[region])
+			look(country.Regions[region], "region "+code+"-"+region, "countries", code, "regions", region)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.rules.Named)) {
-		look("window "+name, l.rules.Named[name])
+		look(l.rules.Named[name], "window "+name, "named", name)
 	}
 	return errors.Join(problems...)
 }
@@ -195,10 +231,10 @@ func (l *Law) loadPlaces() error {
 	for name, into := range map[string]any{"places.yaml": &countries, "zips.yaml": &l.zips} {
 		text, err := shipped.ReadFile(name)
 		if err == nil {
-			err = decode(text, into)
+			err = decode(name, text, into)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 	}
 	for country, regions := range countries {
@@ -261,4 +297,19 @@ func (l *Law) EachRow(f func(name string, row Row)) {
 	for _, name := range slices.Sorted(maps.Keys(l.rules.Named)) {
 		f(name, *l.rules.Named[name])
 	}
+}
+
+// Markdown is the row as a line of the table in docs/compliance.md.
+func (r *Row) Markdown(name string) string {
+	hours := r.Windows.String()
+	if r.Zone != "" {
+		hours += " in " + r.Zone
+	}
+	if !r.From.IsZero() {
+		hours += ", from " + r.From.Format(time.DateOnly)
+	}
+	if !r.Until.IsZero() {
+		hours += ", until " + r.Until.Format(time.DateOnly)
+	}
+	return "| " + strings.Join([]string{name, hours, strings.Join(r.Closed, ", "), r.Confidence, r.Source}, " | ") + " |"
 }

@@ -54,11 +54,11 @@ func TestMistakes(t *testing.T) {
 		`named: {a: {windows: {daily: "08:00-09:00"}, from: tomorrow}}`:                 "no day such as",
 		`countries: {US: {regions: {NY: {windows: {daily: "08:00-09:00"}, clsd: []}}}}`: "clsd",
 	} {
-		_, err := quiet.Load(zones, write(t, text))
+		_, err := quiet.Load(zones, quiet.Options{File: write(t, "# ours\n"+text)})
 		require.ErrorContains(t, err, want, text)
-		require.ErrorContains(t, err, "quiet.yaml", text)
+		require.ErrorContains(t, err, "quiet.yaml:2: ", text)
 	}
-	_, err = quiet.Load(zones, "/nowhere.yaml")
+	_, err = quiet.Load(zones, quiet.Options{File: "/nowhere.yaml"})
 	require.ErrorContains(t, err, "nowhere.yaml")
 }
 

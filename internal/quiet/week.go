@@ -19,6 +19,14 @@ type Span struct{ From, To int }
 // Week is the open span of each weekday. A day without one is closed.
 type Week map[time.Weekday]Span
 
+func everyDay(span Span) Week {
+	week := Week{}
+	for day := time.Sunday; day <= time.Saturday; day++ {
+		week[day] = span
+	}
+	return week
+}
+
 func weekdays() []string { return []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} }
 
 // UnmarshalYAML reads {daily: "08:00-21:00"} or {mon-fri: "09:00-18:00", sat: "10:00-12:00"}.
@@ -128,4 +136,39 @@ func (h Holiday) on(year int, month time.Month, day int) bool {
 	}
 	last := time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
 	return (last-day)/week+1 == -h.Nth
+}
+
+// String is the week for people: daily 08:00-21:00, or mon-fri 09:00-18:00, sat-sun 10:00-17:00.
+func (w Week) String() string {
+	names := weekdays()
+	var parts []string
+	for i := 1; i <= len(names); {
+		span, open := w[time.Weekday(i%len(names))]
+		first := i
+		for i++; i <= len(names); i++ {
+			if next, is := w[time.Weekday(i%len(names))]; next != span || is != open {
+				break
+			}
+		}
+		if !open {
+			continue
+		}
+		days := names[first%len(names)]
+		switch last := i - 1; {
+		case last-first == len(names)-1:
+			days = "daily"
+		case last > first:
+			days += "-" + names[last%len(names)]
+		}
+		parts = append(parts, days+" "+span.String())
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String is the span as law.yaml has it.
+func (s Span) String() string {
+	clock := func(minutes int) string {
+		return fmt.Sprintf("%02d:%02d", minutes/minutesPerHour, minutes%minutesPerHour)
+	}
+	return clock(s.From) + "-" + clock(s.To)
 }

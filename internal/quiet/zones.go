@@ -141,7 +141,7 @@ func (z *Zones) Version() (text, warning string) {
 		return text, ""
 	}
 	return text, "the time zone data (" + text + ") are older than " + NewestChange +
-		": local times in British Columbia, Alberta and Manitoba are wrong in winter; update the machine's tzdata, or set BECKON_ZONEINFO to newer data"
+		": local times in British Columbia, Alberta and Manitoba are an hour off in winter; update the machine's tzdata, or set BECKON_ZONEINFO to newer data"
 }
 
 // changed tells whether the data know that Vancouver keeps one time since 2026.

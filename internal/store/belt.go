@@ -84,7 +84,9 @@ func (s *Store) takeLying(ctx context.Context, request SweepRequest) (refs []Bel
 				select message_id, seq is null or seq <= $1 or epoch <> $2 as lying from belt
 				where sender = $5 and due_at <= now() order by due_at limit $3 for update skip locked
 			), aged as (
-				select due.*, coalesce(m.permitted_at, m.not_before) + m.expires_after <= now() as late
+				-- what may have been sent in a gap is looked up first
+				select due.*, coalesce(m.permitted_at, m.not_before) + m.expires_after <= now()
+					and m.created_at > coalesce((select max(coalesce(replayed_at, now())) from gap), '-infinity') as late
 				from due join message m on m.id = due.message_id)
 			update belt b set seq = case when due.lying then null else b.seq end,
 				due_at = now() + $4::interval

@@ -22,15 +22,19 @@ type Candidate struct {
 	Tries       int             // refusals on Channel that count against it
 	Channel     message.Channel // of the attempt before; empty before the first one
 	ExpiresAt   time.Time       // then it is too late
+	Paused      bool            // its rule is
 	Permitted   bool            // sending was permitted before: the time runs
 	NextChannel int             // index into Message.Channels of the first one not tried in vain
 	Consent     consent.State
-	LastInbound map[message.Channel]time.Time     // when the person last wrote to the sender
-	Live        map[message.Channel]message.State // attempts to this address in sending or unknown
-	Now         time.Time                         // the database's clock
+	LastInbound map[message.Channel]time.Time // when the person last wrote to the sender
+	// WindowDenied is when the newest of the messages was written of whose window WhatsApp has said that it is not open; zero for none.
+	WindowDenied time.Time
+	Live         map[message.Channel]message.State // attempts to this address in sending or unknown
+	Now          time.Time                         // the database's clock
 
 	rival      bool // an older message to the same person that this claim does not take
 	suspicions []suspicion
+	crowded    bool // too many look-ups are open for another one
 }
 
 // Verdict is what the gates say of a candidate. Exactly one of Send, Suppress, Expire and Wait is set.
@@ -55,6 +59,7 @@ type Claimed struct {
 	Channel   message.Channel
 	Index     int // of Channel in the message's channels
 	FreeText  bool
+	WindowAt  time.Time // of free text: the person's message whose window it relies on; zero otherwise
 	Tries     int       // refusals before, on this channel, that count against the message
 	Expires   time.Time // by our clock: then it is too late
 }
@@ -68,7 +73,8 @@ type ClaimRequest struct {
 	Judge  func(Candidate) Verdict // pure
 	Pace   time.Duration           // the sender's rate: time for each segment; 0 for none
 
-	rate *pacer // by Pace, while the claim runs
+	rate *pacer        // by Pace, while the claim runs
+	caps *ledgerOfCaps // the same
 }
 
 // ClaimResult is what became of the messages that were still queued and due; the others are somebody else's.
@@ -95,12 +101,15 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		if len(candidates) == 0 {
 			return s.checkMark(ctx, tx)
 		}
-		rivals, err := readGateFacts(ctx, tx, request.Sender, candidates)
+		rivals, err := s.readGateFacts(ctx, tx, request.Sender, candidates)
 		if err != nil {
 			return err
 		}
 		all := inOrder(candidates, rivals)
 		if err := s.readStanding(ctx, tx, all); err != nil {
+			return err
+		}
+		if request.caps, err = lockCaps(ctx, tx, candidates); err != nil {
 			return err
 		}
 		if request.rate, err = lockRate(ctx, tx, request); err != nil {
@@ -129,17 +138,17 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 }
 
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
-	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.attempts, m.tries, m.channel,
+	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.caps, m.attempts, m.tries, m.channel,
 	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now(),
-	m.origin, m.origin_key`
+	exists (select 1 from rule_pause p where p.rule = m.rule), m.program, m.origin, m.origin_key`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	var c Candidate
 	var content []byte
 	m := &c.Message
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
-		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content,
-		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now,
+		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours, &m.Caps,
+		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.Paused, &m.Program,
 		(*string)(&m.Origin), &m.OriginKey)
 	if err != nil {
 		return nil, err
@@ -150,10 +159,10 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 
 // readGateFacts takes the address locks, in order, and then reads what the gates look at, and which older messages to the same
 // people wait too.
-func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) (rivals []*Candidate, err error) {
+func (s *Store) readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*Candidate) (rivals []*Candidate, err error) {
 	byAddress := map[string][]*Candidate{}
 	add := func(c *Candidate) {
-		c.Consent = consent.State{}
+		c.Consent = nil
 		c.LastInbound = map[message.Channel]time.Time{}
 		c.Live = map[message.Channel]message.State{}
 		byAddress[string(c.Message.To)] = append(byAddress[string(c.Message.To)], c)
@@ -172,18 +181,24 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 		rivals = append(rivals, c)
 	})
 	var a, channel, phase string
-	queueConsent(&p, addresses, func(a string, channel message.Channel, mark consent.Mark) {
+	said := func(a string, mark consent.Mark) {
 		for _, c := range byAddress[a] {
-			c.Consent[channel] = mark
+			c.Consent = append(c.Consent, mark)
 		}
-	})
+	}
+	queueConsent(&p, addresses, said)
+	checked := s.queueErased(&p, addresses, said)
 	var at time.Time
-	p.query(`select address, channel, last_inbound_at from conversation
+	var denied *time.Time
+	p.query(`select address, channel, last_inbound_at, window_denied_at from conversation
 		where sender = $1 and address = any ($2) and last_inbound_at is not null`,
 		func(rows pgx.Rows) error {
-			return each(rows, []any{&a, &channel, &at}, func() error {
+			return each(rows, []any{&a, &channel, &at, &denied}, func() error {
 				for _, c := range byAddress[a] {
 					c.LastInbound[message.Channel(channel)] = at
+					if denied != nil && message.Channel(channel) == message.WhatsApp {
+						c.WindowDenied = *denied
+					}
 				}
 				return nil
 			})
@@ -199,6 +214,9 @@ func readGateFacts(ctx context.Context, tx pgx.Tx, sender string, candidates []*
 		}, sender, addresses)
 	if err := p.run(ctx, tx); err != nil {
 		return nil, fmt.Errorf("read what the gates look at: %w", err)
+	}
+	if err := checked(); err != nil {
+		return nil, err
 	}
 	return rivals, nil
 }
@@ -228,6 +246,8 @@ type liveKey struct {
 type attemptColumns struct {
 	ids, messages, orgs, channels, addresses []string
 	numbers, tries                           []int32
+	countries                                []string
+	windows                                  []*time.Time // null without free text
 }
 
 func (a *attemptColumns) add(c Claimed) {
@@ -235,14 +255,20 @@ func (a *attemptColumns) add(c Claimed) {
 	a.orgs, a.channels = append(a.orgs, string(c.Message.Org)), append(a.channels, string(c.Channel))
 	a.addresses, a.numbers = append(a.addresses, string(c.Message.To)), append(a.numbers, int32(c.Message.Attempts))
 	a.tries = append(a.tries, int32(c.Tries))
+	a.countries = append(a.countries, c.Message.To.Country())
+	var window *time.Time
+	if !c.WindowAt.IsZero() {
+		window = &c.WindowAt
+	}
+	a.windows = append(a.windows, window)
 }
 
 func (a *attemptColumns) queue(p *pipeline, request ClaimRequest) {
-	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state)
-		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'sending'
-		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[])
-			u (id, message_id, number, org, channel, address)`,
-		a.ids, a.messages, a.numbers, a.orgs, a.channels, a.addresses, request.Sender)
+	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state, country, window_at)
+		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'sending', country, window_at
+		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $8::text[], $9::timestamptz[])
+			u (id, message_id, number, org, channel, address, country, window_at)`,
+		a.ids, a.messages, a.numbers, a.orgs, a.channels, a.addresses, request.Sender, a.countries, a.windows)
 	p.exec(`insert into live_attempt (attempt_id, sender, channel, address, phase, lease_until)
 		select id::uuid, $4, channel, address, 'sending', now() + $5::interval
 		from unnest($1::text[], $2::text[], $3::text[]) u (id, channel, address)`,

@@ -68,10 +68,13 @@ type Turn struct {
 	By        string // who wrote it, of the origin human
 }
 
+// possible tells whether a conversation can have the id; without one, all can.
+func possible(id string) bool { return id == "" || uuid.Validate(id) == nil }
+
 // Conversations calls each for every conversation that fits, the one with the newest reply first.
 func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, each func(Conversation) error) error {
-	if filter.ID != "" && messageID(filter.ID) == "" {
-		return nil // no conversation has such an id
+	if !possible(filter.ID) {
+		return nil
 	}
 	var limit *int
 	if filter.Limit > 0 {
@@ -284,36 +287,37 @@ func lockConversation(ctx context.Context, tx pgx.Tx, id string) (*Conversation,
 
 // AssignConversation gives a conversation to somebody, or to nobody. ErrNotFound: there is none with that id.
 func (s *Store) AssignConversation(ctx context.Context, id, to, by string) error {
-	return s.changeConversation(ctx, id, by, conversationChange{
-		action: "conversation.assign", detail: map[string]string{"to": to},
-		sql: `update conversation set assigned_to = $2 where id = $1::uuid`, args: []any{clean(strings.TrimSpace(to))},
+	return s.changeConversation(ctx, id, conversationChange{
+		by: by, action: "conversation.assign", detail: map[string]string{"to": to},
+		sql:  `update conversation set assigned_to = $2 where id = $1::uuid`,
+		args: []any{clean(strings.TrimSpace(to))},
 	})
 }
 
 // CloseConversation closes a conversation; the person's next reply opens it again. ErrNotFound: there is none with that id.
 func (s *Store) CloseConversation(ctx context.Context, id, by string) error {
-	return s.changeConversation(ctx, id, by, conversationChange{
-		action: "conversation.close", detail: map[string]string{},
+	return s.changeConversation(ctx, id, conversationChange{
+		by: by, action: "conversation.close", detail: map[string]string{},
 		sql: `update conversation set state = 'closed', marked_at = null, marked_by = '', paused_until = null where id = $1::uuid`,
 	})
 }
 
-// conversationChange is a statement about one conversation, whose id is its first argument, and how the audit calls it.
+// conversationChange is one statement about the conversation $1, and what the audit log says of it.
 type conversationChange struct {
-	action string
-	detail map[string]string
-	sql    string
-	args   []any
+	by, action string
+	detail     map[string]string
+	sql        string
+	args       []any // from $2 on
 }
 
-func (s *Store) changeConversation(ctx context.Context, id, by string, change conversationChange) error {
+func (s *Store) changeConversation(ctx context.Context, id string, c conversationChange) error {
 	return s.inTx(ctx, "change a conversation", func(tx pgx.Tx) error {
 		if _, err := lockConversation(ctx, tx, id); err != nil {
 			return err
 		}
 		var p pipeline
-		p.exec(change.sql, append([]any{id}, change.args...)...)
-		queueConversationAudit(&p, by, change.action, "conversation/"+id, change.detail)
+		p.exec(c.sql, append([]any{id}, c.args...)...)
+		queueConversationAudit(&p, c.by, c.action, "conversation/"+id, c.detail)
 		return p.run(ctx, tx)
 	})
 }

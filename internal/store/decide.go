@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 )
@@ -49,6 +50,7 @@ type Decided struct {
 	Moved    bool
 	Next     map[string]string
 	Messages []NewMessage
+	Consent  []consent.Entry // what the record says about consent
 }
 
 // NewMessage is a message to make. Its State is Queued, or final when it can't be sent at all. A Queued one whose Once key
@@ -56,8 +58,9 @@ type Decided struct {
 type NewMessage struct {
 	message.Message
 
-	Once OnceKey
-	salt string
+	Once    OnceKey
+	Breaker *Breaker // of its rule; nil for none
+	salt    string
 }
 
 // OnceKey is what a rule's `once` counts: the zero key counts nothing.
@@ -81,6 +84,7 @@ type DecideResult struct {
 	Skipped    int                          // messages not made because of `once`
 	Belt       []BeltRef                    // queued messages to put on the belt now
 	ByRule     map[string]int               // queued messages made
+	Paused     []string                     // rules that their breakers paused now
 	Replayed   map[ReplayResult]int         // notifications that a replay brought
 	Held       int                          // messages that a replay did not make, since they were made before
 }
@@ -106,7 +110,7 @@ func decideIn(ctx context.Context, tx pgx.Tx, envelopes []Envelope, decide func(
 	for _, step := range []func(context.Context, pgx.Tx) error{
 		d.takeKeys, d.takeAgain, d.countDuplicates, d.lockRecords,
 		func(context.Context, pgx.Tx) error { d.fold(decide); return nil },
-		d.takeOnceKeys, d.holdBack, d.write,
+		d.takeOnceKeys, d.holdBack, d.lockPeople, d.write, d.countRules,
 	} {
 		if err := step(ctx, tx); err != nil {
 			return nil, err

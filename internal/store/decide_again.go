@@ -142,7 +142,7 @@ func (d *decision) holdBack(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	}
 	rows, err := tx.Query(ctx, `select m.org, m.notification_id, m.rule, m.recipient,
-			bool_and(m.state = 'failed' and m.attempts = 0), bool_or(m.state in ('queued', 'sending'))
+			bool_and(m.state = 'failed' and m.attempts = 0), bool_or(m.state in ('queued', 'sending', 'unknown'))
 		from unnest($1::text[], $2::text[]) u (org, id) join message m on m.org = u.org and m.notification_id = u.id
 		group by 1, 2, 3, 4`, orgs, ids)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 )
@@ -124,10 +125,37 @@ func (d *decision) write(ctx context.Context, tx pgx.Tx) error {
 	if err := d.queueRecords(&p); err != nil {
 		return err
 	}
+	for _, e := range d.words() {
+		queueEntry(&p, e)
+	}
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("write decisions: %w", err)
 	}
 	return nil
+}
+
+// words are the entries of all that was decided now, in document order.
+func (d *decision) words() []consent.Entry {
+	var all []consent.Entry
+	for _, it := range d.items {
+		if it.decided != nil {
+			all = append(all, it.decided.Consent...)
+		}
+	}
+	return all
+}
+
+// lockPeople locks the people about whom records say something, before anything of theirs is written.
+func (d *decision) lockPeople(ctx context.Context, tx pgx.Tx) error {
+	words := d.words()
+	if len(words) == 0 {
+		return nil
+	}
+	addresses := make([]string, len(words))
+	for i, e := range words {
+		addresses[i] = string(e.Address)
+	}
+	return lockPeople(ctx, tx, addresses)
 }
 
 func (d *decision) queueDecisions(p *pipeline) {
@@ -161,6 +189,7 @@ func (d *decision) queueMessages(p *pipeline) error {
 			if err := c.add(m, it.decided.Messages[i].salt); err != nil {
 				return err
 			}
+			c.received = append(c.received, it.envelope.Received)
 			d.result.Made = append(d.result.Made, m.State)
 			if m.State == message.Queued {
 				count(&d.result.ByRule, m.Rule)
@@ -175,34 +204,52 @@ func (d *decision) queueMessages(p *pipeline) error {
 	}
 	p.exec(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			channels, sender, recipient, content, state, reason, detail, not_before, expires_after, salt)
+			channels, sender, recipient, content, hours, caps, state, reason, detail, not_before, expires_after, salt, permitted_at, program)
 		select id::uuid, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			string_to_array(channels, ','), sender, recipient, content::jsonb, state, reason, detail, now() + delay, validity, salt
+			string_to_array(channels, ','), sender, recipient, content::jsonb, nullif(hours, '')::jsonb, nullif(caps, '')::jsonb, state,
+			reason, detail, now() + delay, validity, salt,
+			-- the time of one that could have been sent before a gap's end began then
+			case when exists (select from gap where received <= ended) then received + delay end, program
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::interval[],
-			$19::interval[], $20::text[])
+			$19::interval[], $20::text[], $21::text[], $22::text[], $24::timestamptz[], $25::text[])
 			u (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt)
+			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt, hours, caps, received, program)
 		returning id, org, sender, recipient, state, not_before)
 		insert into belt (message_id, org, sender, recipient, due_at)
-		select id, org, sender, recipient, case when not_before > now() then not_before else now() + $21::interval end
+		select id, org, sender, recipient, case when not_before > now() then not_before else now() + $23::interval end
 		from made where state = 'queued'`,
 		c.ids, c.orgs, c.notifications, c.records, c.objects, c.contacts, c.rules, c.templates, c.languages, c.purposes,
-		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, c.salts, beltCheck)
+		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, c.salts, c.hours, c.caps,
+		beltCheck, c.received, c.programs)
 	return nil
 }
 
 // messageColumns holds messages column by column, as unnest wants them.
 type messageColumns struct {
 	ids, orgs, notifications, records, objects, contacts, rules, templates, languages, purposes []string
-	channels, senders, recipients, contents, states, reasons, details, salts                    []string
+	channels, senders, recipients, contents, states, reasons, details, salts, hours, caps       []string
+	programs                                                                                    []string
 	delays, validities                                                                          []time.Duration
+	received                                                                                    []time.Time // the notification
 }
 
 func (c *messageColumns) add(m *message.Message, salt string) error {
 	content, err := m.Content.JSON()
 	if err != nil {
 		return fmt.Errorf("encode the content of a message of rule %s: %w", m.Rule, err)
+	}
+	hours := ""
+	if m.Hours != nil {
+		encoded, err := json.Marshal(m.Hours)
+		if err != nil {
+			return fmt.Errorf("encode the hours of a message of rule %s: %w", m.Rule, err)
+		}
+		hours = string(encoded)
+	}
+	caps, err := capsJSON(m.Caps)
+	if err != nil {
+		return fmt.Errorf("encode the caps of a message of rule %s: %w", m.Rule, err)
 	}
 	channels := make([]string, len(m.Channels))
 	for i, channel := range m.Channels {
@@ -217,7 +264,8 @@ func (c *messageColumns) add(m *message.Message, salt string) error {
 	c.recipients = append(c.recipients, string(m.To))
 	c.contents, c.states = append(c.contents, string(content)), append(c.states, string(m.State))
 	c.reasons, c.details = append(c.reasons, string(m.Reason)), append(c.details, m.Detail)
-	c.salts = append(c.salts, salt)
+	c.salts, c.hours, c.caps = append(c.salts, salt), append(c.hours, hours), append(c.caps, caps)
+	c.programs = append(c.programs, cmp.Or(m.Program, message.DefaultProgram))
 	c.delays = append(c.delays, max(m.NotBefore.Sub(m.CreatedAt), 0))
 	c.validities = append(c.validities, cmp.Or(m.ExpiresAfter, message.DefaultValidity))
 	return nil

@@ -50,7 +50,7 @@ func Temporary(err error) bool {
 	if err == nil {
 		return false
 	}
-	if errors.Is(err, ErrMoved) {
+	if errors.Is(err, ErrMoved) || errors.Is(err, ErrReplaying) || errors.Is(err, ErrErasureKey) {
 		return true
 	}
 	if code := sqlState(err); code != "" {

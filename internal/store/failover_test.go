@@ -91,6 +91,10 @@ func TestConsentIsNotReadFromAStandby(t *testing.T) {
 	standby, err := store.Open(t.Context(), pair.Standby.DSN())
 	require.NoError(t, err)
 	t.Cleanup(standby.Close)
+	require.Eventually(t, func() bool { // what is confirmed is stored there, and seen a little later
+		schema, err := standby.Schema(t.Context())
+		return err == nil && schema.Applied == schema.Newest
+	}, 20*time.Second, 10*time.Millisecond)
 	_, err = standby.CountMessages(t.Context())
 	require.NoError(t, err, "lists may be read there")
 	_, err = standby.Consent(t.Context(), []address.Address{person})

@@ -16,6 +16,7 @@ type attemptRow struct {
 	errorCode int
 	channel   message.Channel
 	address   address.Address
+	freeText  bool // it went out as free text, in WhatsApp's window
 	newest    bool // the message's newest attempt
 	message   *messageRow
 
@@ -56,6 +57,7 @@ func (r *attemptRow) apply(e StatusEvent) (message.State, bool) {
 	if !r.newest && (!arrived || r.message.underWay()) {
 		return "", false
 	}
+	e.WindowClosed = e.WindowClosed && r.freeText
 	return r.message.follow(r.channel, e), true
 }
 
@@ -86,6 +88,8 @@ func (m *messageRow) follow(channel message.Channel, e StatusEvent) message.Stat
 	switch {
 	case m.arrived != "": // by an earlier attempt
 		m.state, m.reason = m.arrived, message.ReasonNone
+	case e.WindowClosed && m.content.WhatsApp != nil && m.content.WhatsApp.ContentSID != "":
+		m.queue(message.ReasonWindowClosed, max(tried, 0), 0)
 	case e.Again > 0 && m.tries < e.Retries:
 		m.tries++
 		m.queue(message.ReasonRetry, max(tried, 0), wait)

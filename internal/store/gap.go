@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -109,11 +110,31 @@ func (s *Store) readStanding(ctx context.Context, tx pgx.Tx, candidates []*Candi
 	var p pipeline
 	moved := s.queueMarkCheck(&p)
 	queueSuspicions(&p, candidates)
+	replaying, unknown := false, 0
+	p.query(`select exists (select from gap where replayed_at is null),
+			case when exists (select from gap) then (select count(*) from live_attempt where phase = 'unknown') else 0 end`,
+		func(rows pgx.Rows) error {
+			return each(rows, []any{&replaying, &unknown}, func() error { return nil })
+		})
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("read the ledger's mark and gaps: %w", err)
 	}
+	for _, c := range candidates {
+		c.crowded = unknown >= mostLookups
+	}
+	if replaying && s.expected.Load() != nil {
+		return ErrReplaying
+	}
 	return moved()
 }
+
+// mostLookups is how many attempts may wait for their look-up before messages that may have been sent in a gap wait themselves:
+// after a fail-over that can be everything that is queued.
+const mostLookups = 500
+
+// ErrReplaying says that the streams are worked on again after a recovery, opt-outs among them: nothing is claimed meanwhile. It
+// is temporary.
+var ErrReplaying = errors.New("after a recovery the streams are worked on again before anything is sent")
 
 // queueSuspicions finds which candidates may have been sent in a gap: those that came of a notification that was received
 // before the gap's end. A message cannot have been sent before its notification was received, which narrows the time.
@@ -145,10 +166,10 @@ func queueSuspicions(p *pipeline, candidates []*Candidate) {
 // behindLookup is how long a message waits for the look-up of another one to the same address.
 const behindLookup = 5 * time.Second
 
-// lookFirst turns a verdict to send into one to look up, as long as there is a gap and a channel of the message on which it has
+// lookFirst turns a verdict to send, or never to send, into one to look up, as long as there is a gap and a channel of the message on which it has
 // not been looked up: it may have been sent on another channel than it would be now. It returns the suspicion, nil when there is none.
 func (c *Candidate) lookFirst(verdict *Verdict) *suspicion {
-	if verdict.Send == "" {
+	if verdict.Send == "" && verdict.Suppress == "" && !verdict.Expire {
 		return nil
 	}
 	for i := range c.suspicions {
@@ -156,7 +177,11 @@ func (c *Candidate) lookFirst(verdict *Verdict) *suspicion {
 			if slices.Contains(c.suspicions[i].cleared, string(channel)) || !c.Message.Content.Has(channel) {
 				continue
 			}
+			verdict.Suppress, verdict.Expire = "", false // what it is depends on whether it was sent
 			verdict.Send, verdict.Index, verdict.Wait = channel, index, behindLookup
+			if c.crowded {
+				*verdict = Verdict{Wait: behindLookup}
+			}
 			if c.Live[channel] == message.Unknown {
 				verdict.Behind = message.ReasonBehindUnknown
 			}
@@ -187,12 +212,12 @@ func (s *suspectColumns) queue(p *pipeline, request ClaimRequest) {
 			u (id, message_id, number, org, channel, address, began, gap)`,
 		s.ids, s.messages, s.numbers, s.orgs, s.channels, s.addresses, request.Sender, s.began, s.gaps)
 	p.exec(`insert into live_attempt (attempt_id, sender, channel, address, phase, lease_until, lookup_at)
-		select id::uuid, $4, channel, address, 'unknown', ended, now()
+		select id::uuid, $4, channel, address, 'unknown', ended, greatest(ended, now())
 		from unnest($1::text[], $2::text[], $3::text[], $5::timestamptz[]) u (id, channel, address, ended)`,
 		s.ids, s.channels, s.addresses, request.Sender, s.ended)
 	p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))
 		update message m set state = 'unknown', reason = $5, detail = '', error_code = 0, channel = u.channel,
-			attempt_id = u.attempt_id::uuid, attempts = u.number, updated_at = now()
+			attempt_id = u.attempt_id::uuid, attempts = u.number, permitted_at = coalesce(m.permitted_at, m.not_before), updated_at = now()
 		from unnest($1::text[], $2::text[], $3::text[], $4::integer[]) u (id, attempt_id, channel, number)
 		where m.id = u.id::uuid`,
 		s.messages, s.ids, s.channels, s.numbers, string(message.ReasonMayBeSent))

@@ -10,6 +10,7 @@ type GateAnswer struct {
 	Channel string `json:"channel"`
 	Gate    string `json:"gate"`
 	Answer  string `json:"answer"`
+	Words   string `json:"words,omitempty"` // more than the answer, for people
 }
 
 // gateColumns holds the answers to store.

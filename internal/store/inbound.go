@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,11 +25,14 @@ type Reply struct {
 	Body       string
 	Button     string
 	Media      []Media
-	RepliedSID string         // the message that it quotes; may be empty
-	Keyword    string         // stop, review, start, help, or empty
-	Consent    *consent.Entry // what it says about consent; Org is filled in here
-	Review     *NewReview     // it may be an opt-out; Org is filled in here
-	Answer     *Confirmation  // of a STOP or HELP, when Twilio does not answer it itself
+	RepliedSID string          // the message that it quotes; may be empty
+	Keyword    string          // stop, review, start, help, or empty
+	Consent    *consent.Entry  // what it says about consent; Org is filled in here
+	Review     *NewReview      // it may be an opt-out; Org is filled in here
+	Answer     *Confirmation   // of a STOP or HELP, when Twilio does not answer it itself
+	Program    bool            // an opt-out is from the program of the message that it answers, when there is one
+	Yes        *YesTo          // it is a plain yes
+	Alias      address.Address // another address of the person, as Twilio says; may be empty
 	Received   time.Time
 	Seq        uint64 // its sequence in CALLBACKS
 }
@@ -48,6 +50,7 @@ type Linked struct {
 	MessageID string
 	RecordID  notification.ID
 	Contact   string
+	Rule      string // of the message
 	Language  string // of that message; may be empty
 
 	Confirmation string // what became of Reply.Answer; empty when there was none
@@ -59,15 +62,23 @@ type Linked struct {
 func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 	var linked Linked
 	err := s.inTx(ctx, "store a reply", func(tx pgx.Tx) error {
-		var p pipeline
-		queueAddressLocks(&p, []string{string(r.From)})
-		if err := p.run(ctx, tx); err != nil {
-			return fmt.Errorf("lock the address: %w", err)
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
+		people := []string{string(r.From)}
+		if r.Alias != "" {
+			people = append(people, string(r.Alias))
+		}
+		if err := lockPeople(ctx, tx, people); err != nil {
+			return err
 		}
 		known, err := findReply(ctx, tx, r.SID)
-		if err != nil || known != nil {
-			linked = *cmp.Or(known, &Linked{})
+		if err != nil {
 			return err
+		}
+		if known != nil { // perhaps found by a listing, which does not tell all that the webhook says about consent
+			linked = *known
+			return writeWords(ctx, tx, r, &linked)
 		}
 		if linked, err = findAnswered(ctx, tx, r); err != nil {
 			return err
@@ -90,9 +101,10 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 // findReply returns what a reply that is stored already was joined to, nil when it is not.
 func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
 	var l Linked
-	err := tx.QueryRow(ctx, `select i.org, coalesce(i.message_id::text, ''), i.record_id, coalesce(m.contact_id, ''), coalesce(m.language, '')
+	err := tx.QueryRow(ctx, `select i.org, coalesce(i.message_id::text, ''), i.record_id, coalesce(m.contact_id, ''), coalesce(m.rule, ''),
+			coalesce(m.language, '')
 		from inbound i left join message m on m.id = i.message_id where i.sid = $1`, sid).
-		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Language)
+		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule, &l.Language)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil //nolint:nilnil // there is none
@@ -105,11 +117,12 @@ func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
 // findAnswered finds the message that the reply quotes, else the newest one from that sender to that person.
 func findAnswered(ctx context.Context, tx pgx.Tx, r Reply) (Linked, error) {
 	var l Linked
-	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id, m.language from attempt a join message m on m.id = a.message_id
+	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id, m.rule, m.language
+		from attempt a join message m on m.id = a.message_id
 		where a.sender = $1 and a.channel = $2 and a.address = $3 and a.state not in ('refused', 'canceled', 'absent')
 		order by coalesce(a.sid = $4, false) desc, a.started_at desc limit 1`,
 		r.Sender, string(r.Channel), string(r.From), r.RepliedSID).
-		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Language)
+		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule, &l.Language)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Linked{}, fmt.Errorf("find the message that a reply answers: %w", err)
 	}
@@ -147,15 +160,21 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	if err != nil {
 		return fmt.Errorf("insert a reply: %w", err)
 	}
-	linked.New = true
-	var p pipeline
-	if r.Keyword == "" {
-		p.exec(`insert into reply_task (sid, conversation_id, seq) values ($1, $2::uuid, $3)`, r.SID, conversation, int64(r.Seq))
+	if r.Keyword == "" { // one for the reply rules
+		_, err = tx.Exec(ctx, `insert into reply_task (sid, conversation_id, seq) values ($1, $2::uuid, $3)`, r.SID, conversation, int64(r.Seq))
+		if err != nil {
+			return fmt.Errorf("queue a reply for the reply rules: %w", err)
+		}
 	}
-	if r.Consent != nil {
-		entry := *r.Consent
-		entry.Org = linked.Org
-		queueEntry(&p, entry)
+	linked.New = true
+	return writeWords(ctx, tx, r, linked)
+}
+
+// writeWords adds what a reply says about consent.
+func writeWords(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
+	var p pipeline
+	if err := queueWord(ctx, tx, &p, r, linked); err != nil {
+		return err
 	}
 	if r.Review != nil {
 		review := *r.Review

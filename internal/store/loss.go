@@ -14,6 +14,7 @@ import (
 type StreamMark struct {
 	Created time.Time
 	LastSeq uint64
+	LastAt  time.Time // when the message of LastSeq was stored; zero when that is not known
 	Seen    time.Time
 }
 
@@ -37,7 +38,7 @@ type StreamLoss struct {
 
 // StreamMarks returns the streams as they were last seen. Read it before the streams themselves are looked at.
 func (s *Store) StreamMarks(ctx context.Context) (map[string]StreamMark, error) {
-	rows, err := s.pool.Query(ctx, `select stream, created_at, last_seq, seen_at from stream_mark`)
+	rows, err := s.pool.Query(ctx, `select stream, created_at, last_seq, coalesce(last_at, '0001-01-01'), seen_at from stream_mark`)
 	if err != nil {
 		return nil, fmt.Errorf("read the marks of the streams: %w", err)
 	}
@@ -45,7 +46,7 @@ func (s *Store) StreamMarks(ctx context.Context) (map[string]StreamMark, error) 
 	var name string
 	var m StreamMark
 	var last int64
-	err = each(rows, []any{&name, &m.Created, &last, &m.Seen}, func() error {
+	err = each(rows, []any{&name, &m.Created, &last, &m.LastAt, &m.Seen}, func() error {
 		m.LastSeq = uint64(last)
 		marks[name] = m
 		return nil
@@ -58,9 +59,10 @@ func (s *Store) StreamMarks(ctx context.Context) (map[string]StreamMark, error) 
 
 // NoteStream notes a stream as it is now.
 func (s *Store) NoteStream(ctx context.Context, name string, now StreamMark) error {
-	_, err := s.pool.Exec(ctx, `insert into stream_mark as m (stream, created_at, last_seq) values ($1, $2, $3)
-		on conflict (stream) do update set last_seq = greatest(m.last_seq, excluded.last_seq), seen_at = now()
-		where m.created_at = excluded.created_at`, name, now.Created, int64(now.LastSeq))
+	_, err := s.pool.Exec(ctx, `insert into stream_mark as m (stream, created_at, last_seq, last_at) values ($1, $2, $3, $4)
+		on conflict (stream) do update set last_seq = greatest(m.last_seq, excluded.last_seq), seen_at = now(),
+			last_at = case when excluded.last_seq >= m.last_seq then excluded.last_at else m.last_at end
+		where m.created_at = excluded.created_at`, name, now.Created, int64(now.LastSeq), orNull(now.LastAt))
 	if err != nil {
 		return fmt.Errorf("note the mark of stream %s: %w", name, err)
 	}
@@ -73,10 +75,10 @@ func (s *Store) NoteLoss(ctx context.Context, name string, kind LossKind, was, n
 	first := false
 	err := s.inTx(ctx, "note the loss of a stream", func(tx pgx.Tx) error {
 		var seen time.Time
-		err := tx.QueryRow(ctx, `update stream_mark m set created_at = $4, last_seq = $5, seen_at = now()
+		err := tx.QueryRow(ctx, `update stream_mark m set created_at = $4, last_seq = $5, last_at = $6, seen_at = now()
 			from (select stream, seen_at from stream_mark where stream = $1 for update) old
-			where m.stream = old.stream and m.created_at = $2 and m.last_seq >= $3 returning old.seen_at`,
-			name, was.Created, int64(was.LastSeq), now.Created, int64(now.LastSeq)).Scan(&seen)
+			where m.stream = old.stream and m.created_at = $2 and m.last_seq >= $3 and m.last_at is not distinct from $7 returning old.seen_at`,
+			name, was.Created, int64(was.LastSeq), now.Created, int64(now.LastSeq), orNull(now.LastAt), orNull(was.LastAt)).Scan(&seen)
 		if errors.Is(err, pgx.ErrNoRows) {
 			first = false // another process did
 			return nil

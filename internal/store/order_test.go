@@ -56,7 +56,7 @@ func anyStory(t *rapid.T) []told {
 		story = append(story, told{status: end, code: rapid.SampledFrom([]int{30003, 63014, 63016}).Draw(t, "code"), bare: bare.Draw(t, "bare")})
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "replies") {
-		says := rapid.SampledFrom([]consent.Action{"", consent.OptIn, consent.OptOut}).Draw(t, "says")
+		says := rapid.SampledFrom([]consent.Action{"", consent.ReOptIn, consent.OptOut}).Draw(t, "says")
 		story = append(story, told{says: says, at: i + 1})
 	}
 	return story

@@ -27,6 +27,7 @@ type Outcome struct {
 	RetryAfter   time.Duration // of a Queued message
 	NextChannel  int           // index of the channel to try first, for a Queued message
 	LookupAfter  time.Duration // of an Unknown attempt: when to look it up
+	WindowClosed bool          // the refusal says that free text was sent outside the window
 	Consent      *consent.Entry
 }
 
@@ -45,6 +46,9 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 	err := s.inTx(ctx, "record outcomes", func(tx pgx.Tx) error {
 		var fitting []Outcome
 		var late []StatusEvent
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		var err error
 		fitting, late, taken, err = lockOutcomes(ctx, tx, outcomes)
 		if err != nil || len(fitting) == 0 {
@@ -98,8 +102,12 @@ func lockOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome) (fitting [
 func writeOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome, late []StatusEvent) error {
 	var c outcomeColumns
 	var entries []consent.Entry
+	var denied []string
 	for _, o := range outcomes {
 		c.add(o)
+		if o.WindowClosed {
+			denied = append(denied, o.AttemptID)
+		}
 		if o.Consent != nil {
 			entries = append(entries, *o.Consent)
 		}
@@ -107,6 +115,7 @@ func writeOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome, late []St
 	var p pipeline
 	queueMessageLocks(&p, c.messages)
 	queueEntries(&p, entries)
+	queueDeniedWindows(&p, denied)
 	c.queue(&p)
 	events := late
 	queueEarly(&p, c.sids, &events)
@@ -171,11 +180,12 @@ func (c *outcomeColumns) queue(p *pipeline) {
 
 // queueEarly reads the events that came before their SID was known and named no attempt.
 func queueEarly(p *pipeline, sids []string, early *[]StatusEvent) {
-	p.query(`select sid, status, state, error_code, received_at, fallback, opt_out, again, retries, doubles from delivery_event
+	p.query(`select sid, status, state, error_code, received_at, fallback, opt_out, again, retries, doubles, window_closed
+		from delivery_event
 		where sid = any ($1) and attempt_id is null order by id`,
 		func(rows pgx.Rows) error {
 			var e StatusEvent
-			targets := []any{&e.SID, &e.Status, (*string)(&e.State), &e.ErrorCode, &e.Received, &e.Fallback, (*string)(&e.OptOut), &e.Again, &e.Retries, &e.Doubles}
+			targets := []any{&e.SID, &e.Status, (*string)(&e.State), &e.ErrorCode, &e.Received, &e.Fallback, (*string)(&e.OptOut), &e.Again, &e.Retries, &e.Doubles, &e.WindowClosed}
 			return each(rows, targets, func() error {
 				*early = append(*early, e)
 				return nil

@@ -1,11 +1,13 @@
 package store_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
@@ -35,7 +37,7 @@ func TestReplyLinks(t *testing.T) {
 
 	linked := l.reply(store.Reply{SID: "IN1", Body: "thanks", Media: []store.Media{{URL: "https://example.com/a", ContentType: "image/png"}}})
 	require.Equal(t, store.Linked{
-		New: true, Org: org, MessageID: newer.Message.ID, RecordID: newer.Message.RecordID, Contact: "003", Language: "en",
+		New: true, Org: org, MessageID: newer.Message.ID, RecordID: newer.Message.RecordID, Contact: "003", Rule: newer.Message.Rule, Language: "en",
 	}, linked, "the newest one that went out on this channel")
 	require.Equal(t, older.Message.ID, l.reply(store.Reply{SID: "IN2", RepliedSID: "SM1"}).MessageID, "the one that it quotes")
 	require.Equal(t, newer.Message.ID, l.reply(store.Reply{SID: "IN3", RepliedSID: "SM4"}).MessageID, "not another person's")
@@ -141,4 +143,24 @@ func TestOperatorsMayChangeTheirMind(t *testing.T) {
 		require.Equal(t, action, states[person].On(message.SMS))
 		require.Equal(t, action, states["+14155550101"].On(message.SMS))
 	}
+}
+
+// What is said now is newer than all that was said before, whatever the clocks of Postgres and NATS say.
+func TestWordsDoNotGoBackWithAClock(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	said := func(seq uint64, action consent.Action, source consent.Source, at time.Time) consent.State {
+		require.NoError(t, l.AddConsent(t.Context(), consent.Entry{
+			Org: org, Address: person, Channel: consent.AllChannels, Action: action, Source: source,
+			Evidence: "IN" + strconv.FormatUint(seq, 10), OccurredAt: at, Seq: seq,
+		}))
+		states, err := l.Consent(t.Context(), []address.Address{person})
+		require.NoError(t, err)
+		return states[person]
+	}
+	ahead := time.Now().Add(time.Hour)
+	require.Equal(t, consent.ReOptIn, said(7, consent.ReOptIn, consent.FromKeyword, ahead).On(message.SMS))
+	require.Equal(t, consent.OptOut, said(0, consent.OptOut, consent.FromOperator, time.Time{}).On(message.SMS), "an operator's word")
+	require.Equal(t, consent.ReOptIn, said(8, consent.ReOptIn, consent.FromKeyword, ahead.Add(time.Second)).On(message.SMS))
+	require.Equal(t, consent.OptOut, said(9, consent.OptOut, consent.FromKeyword, ahead.Add(-time.Hour)).On(message.SMS), "the clock was set back")
 }

@@ -63,10 +63,14 @@ type Ruling struct {
 	Note string
 }
 
-// AddReview puts a reply on the review queue, which pauses sending to its address. A repeated call changes nothing, and
-// neither does a reply of a person who has opted out already, or has opted out or in since.
+// AddReview puts a reply on the review queue, which pauses sending to its address. A repeated call changes nothing. A reply of a
+// person who has opted out or in since is decided by that; one of a person who had opted out before stays open, since an older
+// opt-in may still be found.
 func (s *Store) AddReview(ctx context.Context, r NewReview) error {
 	return s.inTx(ctx, "add to the review queue", func(tx pgx.Tx) error {
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		var p pipeline
 		queueAddressLocks(&p, []string{string(r.Address)})
 		queueReview(&p, r)
@@ -77,10 +81,7 @@ func (s *Store) AddReview(ctx context.Context, r NewReview) error {
 // queueReview is for a caller that holds the address lock.
 func queueReview(p *pipeline, r NewReview) {
 	p.exec(`insert into review (org, address, channel, inbound_sid, text, pattern, language, said_at, seq, decide_by)
-		select $1, $2, $3, $4, $5, $6, $7, $8::timestamptz, $9::bigint, now() + $10::interval
-		where (select action from consent where address = $2 and channel = 'all'
-			order by occurred_at desc, seq desc, id desc limit 1) is distinct from 'opt_out'
-		on conflict do nothing`,
+		values ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz, $9::bigint, now() + $10::interval) on conflict do nothing`,
 		string(r.Org), string(r.Address), string(r.Channel), r.SID, clean(r.Text), r.Pattern, r.Language, r.SaidAt, int64(r.Seq), r.After)
 	queueSettle(p, string(r.Address))
 }
@@ -89,7 +90,7 @@ func queueReview(p *pipeline, r NewReview) {
 func queueSettle(p *pipeline, a string) {
 	p.exec(`with settled as (
 			update review r set decided_at = now(), decided_by = $2, decision = case c.action when 'opt_out' then 'opt_out' else 'keep' end
-			from (select action, occurred_at, seq from consent where address = $1 and channel = 'all'
+			from (select action, occurred_at, seq from consent where address = $1 and channel = 'all' and scope = 'all'
 				order by occurred_at desc, seq desc, id desc limit 1) c
 			where r.address = $1 and r.decided_at is null and (c.occurred_at, c.seq) > (r.said_at, r.seq)
 			returning r.address)

@@ -80,7 +80,8 @@ func TestReviewPausesUntilItIsDecided(t *testing.T) {
 		require.Contains(t, history[0].Note, "leave me alone [en: leave me|us alone, decided by ana]")
 		require.WithinDuration(t, said(1), history[0].OccurredAt, 0, "when the person said it")
 		l.reply(doubtful("IN3", 3))
-		require.Empty(t, l.reviews(false), "nothing to decide about a person who has opted out")
+		require.Len(t, l.reviews(false), 1, "an opt-in that is older than this reply may still be found")
+		require.Equal(t, consent.OptOut, l.state().On(message.WhatsApp))
 	}
 }
 
@@ -131,21 +132,21 @@ func of(r store.Reply, who addr, sameTime bool) store.Reply {
 // microsecond.
 func TestOrderOfAPersonsWords(t *testing.T) {
 	t.Parallel()
-	stop, start := plain("IN1", 1, consent.OptOut), plain("IN2", 2, consent.OptIn)
-	startFirst, stopLater := plain("IN1", 1, consent.OptIn), plain("IN2", 2, consent.OptOut)
+	stop, start := plain("IN1", 1, consent.OptOut), plain("IN2", 2, consent.ReOptIn)
+	startFirst, stopLater := plain("IN1", 1, consent.ReOptIn), plain("IN2", 2, consent.OptOut)
 	l, number := open(t), 0
 	for name, c := range map[string]struct {
 		worked []store.Reply
 		want   consent.Action
 	}{
-		"stop, start":                     {[]store.Reply{stop, start}, consent.OptIn},
-		"stop, start, stop again":         {[]store.Reply{stop, start, stop}, consent.OptIn},
-		"start worked on first":           {[]store.Reply{start, stop}, consent.OptIn},
+		"stop, start":                     {[]store.Reply{stop, start}, consent.ReOptIn},
+		"stop, start, stop again":         {[]store.Reply{stop, start, stop}, consent.ReOptIn},
+		"start worked on first":           {[]store.Reply{start, stop}, consent.ReOptIn},
 		"start, stop":                     {[]store.Reply{startFirst, stopLater}, consent.OptOut},
 		"stop worked on first":            {[]store.Reply{stopLater, startFirst}, consent.OptOut},
 		"start, stop, start again":        {[]store.Reply{startFirst, stopLater, startFirst}, consent.OptOut},
-		"review, then start":              {[]store.Reply{doubtful("IN1", 1), start}, consent.OptIn},
-		"review worked on after start":    {[]store.Reply{start, doubtful("IN1", 1)}, consent.OptIn},
+		"review, then start":              {[]store.Reply{doubtful("IN1", 1), start}, consent.ReOptIn},
+		"review worked on after start":    {[]store.Reply{start, doubtful("IN1", 1)}, consent.ReOptIn},
 		"review, then stop":               {[]store.Reply{doubtful("IN1", 1), stopLater}, consent.OptOut},
 		"review worked on after the stop": {[]store.Reply{stopLater, doubtful("IN1", 1)}, consent.OptOut},
 	} {

@@ -24,10 +24,12 @@ type StatusEvent struct {
 	MessageID string
 	AttemptID string
 	Received  time.Time
-	Fallback  bool            // a failure after which the next channel may be tried
-	OptOut    consent.Source  // not empty: the code says that the person opted out of this channel
-	To        address.Address // the person, as the callback says; may be empty
-	Channel   message.Channel // of To
+	Fallback  bool // a failure after which the next channel may be tried
+	// WindowClosed is a failure that says that free text was sent outside the window: its template may be tried.
+	WindowClosed bool
+	OptOut       consent.Source  // not empty: the code says that the person opted out of this channel
+	To           address.Address // the person, as the callback says; may be empty
+	Channel      message.Channel // of To
 
 	Again   time.Duration // a failure after which the same channel may be tried again, after this wait; 0: it may not
 	Doubles bool          // the wait doubles with each try
@@ -39,6 +41,9 @@ type StatusEvent struct {
 func (s *Store) ApplyStatus(ctx context.Context, events []StatusEvent) ([]message.State, error) {
 	var moved []message.State
 	err := s.inTx(ctx, "apply delivery statuses", func(tx pgx.Tx) error {
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		if err := keepEvents(ctx, tx, events); err != nil {
 			return err
 		}
@@ -57,23 +62,24 @@ func keepEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) error {
 	var received []time.Time
 	var waits []time.Duration
 	var retries []int32
-	var doubles []bool
+	var doubles, closed []bool
 	for _, e := range events {
 		waits, retries, doubles = append(waits, e.Again), append(retries, int32(e.Retries)), append(doubles, e.Doubles)
+		closed = append(closed, e.WindowClosed)
 		fallbacks, optOuts = append(fallbacks, e.Fallback), append(optOuts, string(e.OptOut))
 		sids, statuses, states = append(sids, e.SID), append(statuses, e.Status), append(states, string(e.State))
 		messages, attempts = append(messages, e.MessageID), append(attempts, e.AttemptID)
 		codes, received = append(codes, int32(e.ErrorCode)), append(received, e.Received)
 	}
 	_, err := tx.Exec(ctx, `insert into delivery_event
-			(sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out, again, retries, doubles)
+			(sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out, again, retries, doubles, window_closed)
 		select sid, status, state, error_code, nullif(message_id, '')::uuid, nullif(attempt_id, '')::uuid, received_at, fallback, opt_out,
-			again, retries, doubles
+			again, retries, doubles, window_closed
 		from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::boolean[], $9::text[],
-			$10::interval[], $11::integer[], $12::boolean[])
-			u (sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out, again, retries, doubles)
+			$10::interval[], $11::integer[], $12::boolean[], $13::boolean[])
+			u (sid, status, state, error_code, message_id, attempt_id, received_at, fallback, opt_out, again, retries, doubles, window_closed)
 		order by sid, status, error_code on conflict do nothing`,
-		sids, statuses, states, codes, messages, attempts, received, fallbacks, optOuts, waits, retries, doubles)
+		sids, statuses, states, codes, messages, attempts, received, fallbacks, optOuts, waits, retries, doubles, closed)
 	if err != nil {
 		return fmt.Errorf("keep delivery events: %w", err)
 	}
@@ -98,6 +104,7 @@ func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]messag
 	var p pipeline
 	var moved []message.State
 	var entries []consent.Entry
+	var denied []string
 	for _, e := range events {
 		row := bySID[e.SID]
 		if candidate := byID[e.AttemptID]; row == nil && candidate != nil && candidate.sid == "" {
@@ -109,11 +116,15 @@ func applyEvents(ctx context.Context, tx pgx.Tx, events []StatusEvent) ([]messag
 		if row == nil {
 			continue
 		}
+		if e.WindowClosed {
+			denied = append(denied, row.id)
+		}
 		if state, ok := row.apply(e); ok {
 			moved = append(moved, state)
 		}
 	}
 	queueEntries(&p, entries)
+	queueDeniedWindows(&p, denied)
 	queueAttemptRows(&p, rows)
 	if err := p.run(ctx, tx); err != nil {
 		return nil, fmt.Errorf("write delivery statuses: %w", err)
@@ -191,7 +202,7 @@ func readAttempts(ctx context.Context, tx pgx.Tx, attempts, messages []string) (
 	byID := map[string]*messageRow{}
 	var p pipeline
 	queueMessageLocks(&p, messages)
-	p.query(`select a.id::text, coalesce(a.sid, ''), a.state, a.error_code, a.channel, a.address, m.attempt_id = a.id,
+	p.query(`select a.id::text, coalesce(a.sid, ''), a.state, a.error_code, a.channel, a.address, a.window_at is not null, m.attempt_id = a.id,
 			m.id::text, m.state, m.channels, m.next_channel, m.content, m.org, m.tries,
 			coalesce(m.permitted_at, m.not_before) + m.expires_after - now(),
 			coalesce((select o.state from attempt o where o.message_id = m.id and o.state in ('delivered', 'read')
@@ -213,7 +224,7 @@ func scanAttempt(row pgx.CollectableRow, messages map[string]*messageRow) (*atte
 	var r attemptRow
 	var m messageRow
 	var content []byte
-	err := row.Scan(&r.id, &r.sid, (*string)(&r.state), &r.errorCode, (*string)(&r.channel), (*string)(&r.address), &r.newest,
+	err := row.Scan(&r.id, &r.sid, (*string)(&r.state), &r.errorCode, (*string)(&r.channel), (*string)(&r.address), &r.freeText, &r.newest,
 		&m.id, (*string)(&m.state), &m.channels, &m.nextChannel, &content, (*string)(&m.org), &m.tries, &m.left, (*string)(&m.arrived))
 	if err != nil {
 		return nil, err

@@ -47,6 +47,8 @@ type Store struct {
 	pool     *pgxpool.Pool
 	current  atomic.Pointer[pgxpool.Pool] // the same, for hooks of connections that open while the pool is being made
 	expected atomic.Pointer[Mark]         // see Expect
+
+	erasureKeys []string // see UseErasureKeys
 }
 
 // Open connects to Postgres. The url is a connection URL or keyword string, see

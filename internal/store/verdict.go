@@ -68,14 +68,14 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 	var v verdicts
 	taken := map[liveKey]bool{} // by an attempt of this claim, or by an older message that waits for the channel
 	for _, c := range candidates {
-		verdict := request.Judge(*c)
+		verdict := request.caps.judge(c, request.Judge(*c))
 		of := c.lookFirst(&verdict)
 		key := liveKey{cmp.Or(verdict.Send, verdict.On), c.Message.To}
 		if !c.rival {
 			if err := v.gates.add(c.Message.ID, verdict.Answers); err != nil {
 				return err
 			}
-			v.add(c, ruled{verdict, of, taken[key]}, request.rate, result)
+			v.add(c, ruled{verdict, of, taken[key]}, request, result)
 		}
 		if key.channel != "" && !verdict.Defer {
 			taken[key] = true
@@ -100,7 +100,7 @@ type ruled struct {
 	taken bool
 }
 
-func (v *verdicts) add(c *Candidate, verdict ruled, rate *pacer, result *ClaimResult) {
+func (v *verdicts) add(c *Candidate, verdict ruled, request ClaimRequest, result *ClaimResult) {
 	late := verdict.Expire || verdict.Defer && c.Permitted && !c.Now.Add(verdict.Wait).Before(c.ExpiresAt)
 	switch {
 	case late:
@@ -110,13 +110,16 @@ func (v *verdicts) add(c *Candidate, verdict ruled, rate *pacer, result *ClaimRe
 		v.suppressed, v.reasons = append(v.suppressed, c.Message.ID), append(v.reasons, string(verdict.Suppress))
 		v.details = append(v.details, verdict.Detail)
 		result.Suppressed = append(result.Suppressed, verdict.Suppress)
-	case verdict.Send != "" && !verdict.taken && c.Live[verdict.Send] == "" && verdict.of == nil && !rate.take(segments(c, verdict.Send)):
+	case verdict.Send != "" && !verdict.taken && c.Live[verdict.Send] == "" && verdict.of == nil && !request.rate.take(segments(c, verdict.Send)):
 		result.Held = append(result.Held, c.Message.ID)
 	case verdict.Send != "" && !verdict.taken && c.Live[verdict.Send] == "":
 		claimed := Claimed{
 			Message: c.Message, AttemptID: uuid.Must(uuid.NewV7()).String(),
 			Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText, Tries: c.Tries,
 			Expires: time.Now().Add(c.ExpiresAt.Sub(c.Now)),
+		}
+		if verdict.FreeText {
+			claimed.WindowAt = c.LastInbound[verdict.Send]
 		}
 		if c.Channel != verdict.Send { // each channel has its own budget
 			claimed.Tries = 0
@@ -127,6 +130,7 @@ func (v *verdicts) add(c *Candidate, verdict ruled, rate *pacer, result *ClaimRe
 			result.Suspect++
 			return
 		}
+		request.caps.take(c, verdict.Send)
 		v.sent.add(claimed)
 		result.Claimed = append(result.Claimed, claimed)
 	default: // told to wait, or behind an older message to the same address
@@ -141,6 +145,7 @@ func (v *verdicts) queue(p *pipeline, request ClaimRequest) {
 	if len(v.sent.ids) > 0 {
 		v.sent.queue(p, request)
 		request.rate.queue(p, request.Sender)
+		request.caps.queue(p)
 	}
 	if len(v.looked.ids) > 0 {
 		v.looked.queue(p, request)

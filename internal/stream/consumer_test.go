@@ -262,7 +262,11 @@ func TestRawConsumerConfig(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, -1, info.Config.MaxDeliver)
 		require.Equal(t, jetstream.AckExplicitPolicy, info.Config.AckPolicy)
-		require.Equal(t, defaultAckWait, info.Config.AckWait)
+		wait := defaultAckWait
+		if name == Inbound {
+			wait = inboundAckWait
+		}
+		require.Equal(t, wait, info.Config.AckWait, name)
 	}
 }
 

@@ -90,6 +90,7 @@ func (c *Client) StoreLedgerMark(ctx context.Context, after, mark LedgerMark) er
 type Life struct {
 	Created time.Time
 	LastSeq uint64
+	LastAt  time.Time // when the message of LastSeq was stored; zero without one
 	First   time.Time // when its oldest message was stored
 }
 
@@ -105,9 +106,28 @@ func (c *Client) Lives(ctx context.Context) (map[Name]Life, error) {
 			return nil, fmt.Errorf("look up stream %s: %w", name, err)
 		}
 		info := stream.CachedInfo()
-		lives[name] = Life{Created: info.Created.UTC(), LastSeq: info.State.LastSeq, First: info.State.FirstTime.UTC()}
+		lives[name] = Life{Created: info.Created.UTC(), LastSeq: info.State.LastSeq, LastAt: info.State.LastTime.UTC(), First: info.State.FirstTime.UTC()}
 	}
 	return lives, nil
+}
+
+// StoredAt is when a message of the stream of that life was stored; false when it, or that life, is not there any more.
+func (c *Client) StoredAt(ctx context.Context, name Name, of Life, seq uint64) (time.Time, bool, error) {
+	stream, err := c.js.Stream(ctx, string(name))
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("look up stream %s: %w", name, err)
+	}
+	if !stream.CachedInfo().Created.Equal(of.Created) {
+		return time.Time{}, false, nil
+	}
+	msg, err := stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("read sequence %d of stream %s: %w", seq, name, err)
+	}
+	return msg.Time.UTC(), true, nil
 }
 
 // SetBack makes a consumer deliver again what was stored since a time. It never sets it forward: what was not finished stays.

@@ -115,6 +115,7 @@ const (
 	subjectDeadLetters     = "deadletters."
 	duplicateWindow        = 10 * time.Minute
 	defaultAckWait         = 20 * time.Second // a killed process's messages wait so long; a repetition is harmless
+	inboundAckWait         = 6 * time.Second  // shorter: while a killed process holds a reply, nothing is sent by anybody
 	defaultMaxAckPending   = 20_000
 	defaultConfirmTimeout  = 10 * time.Second
 	minimumAdvisedMaxBytes = 8 << 20
@@ -175,7 +176,7 @@ func consumerConfig(name ConsumerName, opts Options) (Name, jetstream.ConsumerCo
 		return Notifications, cfg
 	case Dispatcher: // a sender's, see above
 	case Inbound:
-		cfg.FilterSubject = subjectInboundAny
+		cfg.FilterSubject, cfg.AckWait = subjectInboundAny, min(opts.AckWait, inboundAckWait)
 	case StatusCallbacks:
 		cfg.FilterSubject = subjectStatusAny
 	}

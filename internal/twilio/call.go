@@ -28,9 +28,10 @@ const formType = "application/x-www-form-urlencoded"
 // call is one API call: the sdk.BaseClient that is given to twilio-go, made anew per call since the library has no
 // other way to hand over a context.
 type call struct {
-	ctx    context.Context //nolint:containedctx // lives for one call; twilio-go's BaseClient has no context parameter
-	client *Client
-	op     string
+	ctx     context.Context //nolint:containedctx // lives for one call; twilio-go's BaseClient has no context parameter
+	client  *Client
+	op      string
+	country string // of the recipient, ISO 3166-1; empty when there is none or it is not known
 }
 
 var _ sdk.BaseClient = (*call)(nil)
@@ -143,6 +144,11 @@ func (c *call) fail(kind Kind, status int, cause error) *Error {
 	return c.react(&Error{Kind: kind, Status: status, Op: c.op, Cause: cause})
 }
 
+// refuse is what Twilio would have answered with the code to a request that was not sent.
+func (c *call) refuse(code int, cause error) *Error {
+	return c.react(&Error{Kind: Refused, Code: code, Op: c.op, Cause: cause})
+}
+
 func (c *call) react(failure *Error) *Error {
 	switch failure.Kind {
 	case Unclear:
@@ -150,10 +156,10 @@ func (c *call) react(failure *Error) *Error {
 	case NotSent:
 		failure.Rule = Rule{Reaction: Retry, Meaning: "the request was not carried out"}
 		if failure.Status != 0 {
-			failure.Rule = c.client.reactions.For(PhaseSend, failure.Code, failure.Status)
+			failure.Rule = c.client.reactions.ForCountry(PhaseSend, failure.Code, failure.Status, c.country)
 		}
 	case Refused:
-		failure.Rule = c.client.reactions.For(PhaseSend, failure.Code, failure.Status)
+		failure.Rule = c.client.reactions.ForCountry(PhaseSend, failure.Code, failure.Status, c.country)
 	}
 	failure.Reaction = failure.Rule.Reaction
 	return failure

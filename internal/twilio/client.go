@@ -46,14 +46,20 @@ func (c *Client) begin(ctx context.Context, op string) (*call, *api.ApiService, 
 	return one, api.NewApiServiceWithClient(one), nil
 }
 
-// locate moves a URL of twilio-go to our base URL: path and query stay, scheme, host and port are ours.
+// locate moves a URL of twilio-go to our base URL, or the one of its API: path and query stay, scheme, host and port are ours.
 func (c *Client) locate(rawURL string) (*url.URL, error) {
 	from, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, errors.New("the request's URL cannot be parsed")
 	}
-	target := *c.base
-	target.Path = strings.TrimSuffix(c.base.Path, "/") + from.Path
+	base := c.base
+	if name, _, _ := strings.Cut(from.Hostname(), "."); name == contentHost || name == messagingHost {
+		if base, err = c.cfg.host(name); err != nil {
+			return nil, err
+		}
+	}
+	target := *base
+	target.Path = strings.TrimSuffix(base.Path, "/") + from.Path
 	target.RawPath = ""
 	target.RawQuery = from.RawQuery
 	return &target, nil

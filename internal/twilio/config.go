@@ -28,6 +28,9 @@ type Config struct {
 	APISecret  string
 
 	BaseURL string // default DefaultBaseURL; a path in it is kept as a prefix
+	// ContentURL is the base URL of the Content API. Empty: Twilio's own, or BaseURL when that is not the default, since a simulator is
+	// one server.
+	ContentURL string
 
 	MaxIdleConnsPerHost int           // kept-alive connections; default DefaultMaxIdleConns
 	DialTimeout         time.Duration // for TCP and for the TLS handshake, each; default DefaultDialTimeout
@@ -58,6 +61,8 @@ func (c Config) Validate() error {
 	}
 	if _, err := c.base(); err != nil {
 		problems = append(problems, err)
+	} else if _, err := c.host(contentHost); err != nil {
+		problems = append(problems, err)
 	}
 	if len(problems) == 0 {
 		return nil
@@ -71,6 +76,21 @@ func (c Config) base() (*url.URL, error) {
 	if text == "" {
 		text = DefaultBaseURL
 	}
+	return parseBase(text)
+}
+
+// host is the base URL of one of Twilio's other APIs, by the first part of its name.
+func (c Config) host(name string) (*url.URL, error) {
+	switch {
+	case name == contentHost && c.ContentURL != "":
+		return parseBase(c.ContentURL)
+	case c.BaseURL == "" || strings.TrimSuffix(c.BaseURL, "/") == DefaultBaseURL:
+		return parseBase("https://" + name + ".twilio.com")
+	}
+	return c.base()
+}
+
+func parseBase(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil || base.Host == "" || (base.Scheme != "https" && base.Scheme != "http") {
 		return nil, errors.New("the API URL is not an http or https URL with a host")

@@ -32,6 +32,9 @@ var ErrPaging = errors.New("the list names a next page that cannot be followed")
 // ErrBadSID is the cause of an Error of Fetch: the SID given is not one.
 var ErrBadSID = errors.New("not a message SID")
 
+// ErrVariables is the cause of an Error of Send: WhatsApp would refuse the variables of the template, so they were not sent.
+var ErrVariables = errors.New("the variables of the template can't be sent")
+
 // errExpired stops a request whose deadline passed while it waited for a connection or for the processor.
 var errExpired = fmt.Errorf("the deadline passed before the request was written: %w", context.DeadlineExceeded)
 
@@ -101,7 +104,7 @@ func causeText(err error) string {
 		record tls.RecordHeaderError
 	)
 	switch {
-	case isOurs(err), errors.As(err, &op), errors.As(err, &verify):
+	case isOurs(err), errors.Is(err, ErrVariables), errors.As(err, &op), errors.As(err, &verify):
 		return err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
 		return context.DeadlineExceeded.Error()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -54,6 +55,7 @@ type Rule struct {
 	Reaction   Reaction
 	Meaning    string        // for people, without personal values
 	Fallback   bool          // another channel may be tried, if rule and consent allow
+	Window     bool          // it says that the window for free text is closed: the template may be tried
 	Alert      bool          // tell the operators besides; always so for Alert and Content
 	Stop       Stop          // which sends to stop
 	Retries    int           // most tries again, 0 for the caller's own limit
@@ -64,8 +66,9 @@ type Rule struct {
 }
 
 type reactionKey struct {
-	phase Phase
-	code  int
+	phase   Phase
+	code    int
+	country string // of the recipient; empty for all that have no entry of their own
 }
 
 // Reactions is a table of rules. It does not change after loading and is safe for concurrent use.
@@ -82,7 +85,9 @@ type reactionEntry struct {
 	Phases     []Phase       `yaml:"phases"`
 	Reaction   Reaction      `yaml:"reaction"`
 	Meaning    string        `yaml:"meaning"`
+	Country    string        `yaml:"country"`
 	Fallback   bool          `yaml:"fallback"`
+	Window     bool          `yaml:"window"`
 	Alert      bool          `yaml:"alert"`
 	Stop       Stop          `yaml:"stop"`
 	Retries    int           `yaml:"retries"`
@@ -133,12 +138,12 @@ func (r *Reactions) With(other *Reactions) *Reactions {
 func (r *Reactions) add(entry *reactionEntry) []error {
 	problems := entry.problems()
 	for _, phase := range entry.Phases {
-		key := reactionKey{phase, entry.Code}
+		key := reactionKey{phase, entry.Code, entry.Country}
 		if _, twice := r.rules[key]; twice {
-			problems = append(problems, fmt.Errorf("code %d is given twice for phase %s", entry.Code, phase))
+			problems = append(problems, fmt.Errorf("code %d is given twice for phase %s%s", entry.Code, phase, forCountry(entry.Country)))
 		}
 		r.rules[key] = Rule{
-			Reaction: entry.Reaction, Meaning: entry.Meaning, Fallback: entry.Fallback, Stop: entry.Stop,
+			Reaction: entry.Reaction, Meaning: entry.Meaning, Fallback: entry.Fallback, Window: entry.Window, Stop: entry.Stop,
 			Alert:   entry.Alert || entry.Reaction == Alert || entry.Reaction == Content,
 			Retries: entry.Retries, RetryAfter: entry.RetryAfter, Defer: entry.Defer, Source: entry.Source, Known: true,
 		}
@@ -176,6 +181,7 @@ func (e *reactionEntry) problems() []error {
 	default:
 		complain(true, "reaction %q is none of permanent, retry, defer, opt_out, alert, content, soft_fail", e.Reaction)
 	}
+	complain(e.Country != "" && !isCountry(e.Country), "country %q is no ISO 3166-1 code such as US", e.Country)
 	complain(e.Meaning == "", "meaning is missing")
 	complain(e.Stop != StopNothing && e.Stop != StopSender && e.Stop != StopAll, "stop %q is none of sender, all", e.Stop)
 	complain(e.Retries < 0 || e.RetryAfter < 0, "retries and retry_after cannot be negative")
@@ -190,8 +196,19 @@ func (e *reactionEntry) problems() []error {
 // A code that the table does not know gets a safe default: at send, 429 is tried again and other refusals are parked
 // as a content problem with an alert; in a callback the message fails softly, with an alert.
 func (r *Reactions) For(phase Phase, code, status int) Rule {
-	if rule, ok := r.rules[reactionKey{phase, code}]; ok && code != 0 {
-		return rule
+	return r.ForCountry(phase, code, status, "")
+}
+
+// ForCountry is For with the country of the recipient, whose own entry goes first. A recipient whose country is not known (empty)
+// is treated as one in the United States, where the rules are the strictest.
+func (r *Reactions) ForCountry(phase Phase, code, status int, country string) Rule {
+	if country == "" {
+		country = strictest
+	}
+	for _, key := range []reactionKey{{phase, code, country}, {phase, code, ""}} {
+		if rule, ok := r.rules[key]; ok && code != 0 {
+			return rule
+		}
 	}
 	switch {
 	case phase == PhaseCallback:
@@ -202,6 +219,20 @@ func (r *Reactions) For(phase Phase, code, status int) Rule {
 		return Rule{Reaction: Alert, Alert: true, Stop: StopAll, Meaning: "credentials were not accepted"}
 	}
 	return Rule{Reaction: Content, Alert: true, Meaning: "unknown refusal"}
+}
+
+// strictest is the country that a recipient of an unknown one counts as.
+const strictest = "US"
+
+func forCountry(country string) string {
+	if country == "" {
+		return ""
+	}
+	return " and country " + country
+}
+
+func isCountry(text string) bool {
+	return len(text) == 2 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
 // Codes lists how many rules the table has, for start-up logs.

@@ -3,12 +3,14 @@ package twilio
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	api "github.com/twilio/twilio-go/rest/api/v2010"
 
+	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/message"
 )
 
@@ -27,6 +29,7 @@ type Request struct {
 	To                  string // +E.164, or a WhatsApp business-scoped id; without the channel's prefix
 	Channel             message.Channel
 	Body                string            // not sent when ContentSID is set: Twilio fails such messages with 63016
+	MediaURL            []string          // of pictures and files; with Body only
 	ContentSID          string            // HX..., an approved template
 	ContentVariables    map[string]string // of the template
 	StatusCallback      string            // URL; a fragment configures Twilio's retries
@@ -47,6 +50,10 @@ func (c *Client) Send(ctx context.Context, request Request) (Result, error) {
 	one, service, err := c.begin(ctx, "send")
 	if err != nil {
 		return Result{}, err
+	}
+	one.country = address.Address(request.To).Country()
+	if err := request.checkVariables(); err != nil { // the last guard: what is rendered was checked when it was
+		return Result{}, one.refuse(codeBadVariables, err)
 	}
 	params, err := request.params()
 	if err != nil {
@@ -76,6 +83,24 @@ func (c *call) asError(err error) error {
 	return c.fail(Unclear, 0, ErrUndecodable)
 }
 
+// codeBadVariables is Twilio's code for variables that it can't take.
+const codeBadVariables = 21656
+
+// checkVariables is an ErrVariables that names the variable at fault.
+func (r Request) checkVariables() error {
+	if r.ContentSID == "" {
+		return nil
+	}
+	switch key, problem := message.VariablesProblem(r.ContentVariables); {
+	case problem == "":
+		return nil
+	case key == "":
+		return fmt.Errorf("%w: they %s", ErrVariables, problem)
+	default:
+		return fmt.Errorf("%w: variable %s %s", ErrVariables, key, problem)
+	}
+}
+
 func (r Request) params() (*api.CreateMessageParams, error) {
 	params := &api.CreateMessageParams{}
 	params.SetTo(prefixed(r.Channel, r.To))
@@ -87,6 +112,9 @@ func (r Request) params() (*api.CreateMessageParams, error) {
 	}
 	if r.ContentSID == "" {
 		params.SetBody(r.Body)
+		if len(r.MediaURL) > 0 {
+			params.SetMediaUrl(r.MediaURL)
+		}
 	} else {
 		params.SetContentSid(r.ContentSID)
 		if len(r.ContentVariables) > 0 {

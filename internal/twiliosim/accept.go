@@ -24,6 +24,8 @@ const (
 	codeUnsubscribed   = 21610
 	codeTooLong        = 21617
 	codeNoBody         = 21619
+	codeBadMedia       = 21620
+	codeTooMuchMedia   = 21623
 	codeNoContent      = 21654
 	codeBadContent     = 21655
 	codeBadVariables   = 21656
@@ -59,6 +61,10 @@ func errorText(code int) string {
 		return "The concatenated message body exceeds the 1600 character limit"
 	case codeNoBody:
 		return "Message body is required."
+	case codeBadMedia:
+		return "Invalid media URL(s)"
+	case codeTooMuchMedia:
+		return "Number of media files exceeds allowed limit"
 	case codeBadContent:
 		return "The ContentSid is Invalid."
 	case codeBadVariables:
@@ -75,11 +81,13 @@ func (s *Simulator) accept(form url.Values) (*Message, int) {
 		MessagingServiceSID: form.Get("MessagingServiceSid"), ContentSID: form.Get("ContentSid"),
 		StatusCallback: form.Get("StatusCallback"), Direction: "outbound-api", Status: "queued", Created: now, Updated: now,
 	}
+	m.MediaURLs, m.Media = form["MediaUrl"], len(form["MediaUrl"])
 	m.ValidityPeriod, _ = strconv.Atoi(form.Get("ValidityPeriod"))
 	checks := []func() int{
 		func() int { return s.checkTo(m) },
 		func() int { return s.checkSender(m) },
 		func() int { return s.checkContent(m, form) },
+		func() int { return checkMedia(m) },
 		func() int { return checkCallback(m.StatusCallback) },
 		func() int { return s.checkOptOut(m) },
 	}
@@ -182,6 +190,23 @@ func (s *Simulator) checkContent(m *Message, form url.Values) int {
 	}
 	if m.Body == "" {
 		m.Body = strings.NewReplacer(pairs...).Replace(text)
+	}
+	return 0
+}
+
+// checkMedia checks the files of a message as far as its request tells; they are not fetched.
+func checkMedia(m *Message) int {
+	most := 10
+	if m.WhatsApp() {
+		most = 1
+	}
+	if len(m.MediaURLs) > most {
+		return codeTooMuchMedia
+	}
+	for _, link := range m.MediaURLs {
+		if u, err := url.Parse(link); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return codeBadMedia
+		}
 	}
 	return 0
 }

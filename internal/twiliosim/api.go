@@ -31,6 +31,7 @@ func (s *Simulator) routes() *http.ServeMux {
 	mux.HandleFunc("POST "+messages+"/{file}", s.authorized(s.update))
 	mux.HandleFunc("DELETE "+messages+"/{file}", s.authorized(s.remove))
 	mux.HandleFunc("GET /v1/Services/{sid}", s.authorized(s.service))
+	s.account(mux)
 	s.control(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { writeError(w, http.StatusNotFound, codeNotFound) })
 	return mux

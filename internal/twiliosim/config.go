@@ -61,12 +61,13 @@ type Service struct {
 // Config describes the simulated account. AccountSID and AuthToken are required.
 type Config struct {
 	AccountSID string
-	AuthToken  string            // signs webhooks, and opens the API
-	APIKeys    map[string]string // key SID to secret, to open the API
-	Services   []Service         // empty: any MG... exists, with one made-up sender
-	Senders    []string          // numbers of the account; empty: any
-	Templates  map[string]string // HX... to text with {{1}}; empty: any HX... exists
-	InboundURL string            // where inbound messages go; empty: Inbound only records
+	AuthToken  string              // signs webhooks, and opens the API
+	APIKeys    map[string]string   // key SID to secret, to open the API
+	Services   []Service           // empty: any MG... exists, with one made-up sender
+	Senders    []string            // numbers of the account; empty: any
+	Templates  map[string]string   // HX... to text with {{1}}; empty: any HX... exists
+	Approvals  map[string]Approval // of Templates, where they are not approved, English utility templates
+	InboundURL string              // where inbound messages go; empty: Inbound only records
 
 	Delays       Delays
 	Callbacks    Callbacks
@@ -76,6 +77,8 @@ type Config struct {
 	NoWindow bool
 	// NoMagic switches MagicNumbers off.
 	NoMagic bool
+	// ContentPage is the most templates on one page of the Content API; 0 for Twilio's limit.
+	ContentPage int
 	// MaxConcurrent answers 429 (code 20429) to create calls beyond this many at once; 0 for no limit.
 	MaxConcurrent int
 	// ListLag hides a new message from lists for this long, as an eventually consistent store does.

@@ -39,7 +39,8 @@ type Message struct {
 	Sent                time.Time         `json:"sent"`
 	Updated             time.Time         `json:"updated"`
 	Segments            int               `json:"segments"`
-	Media               int               `json:"media,omitempty"`      // pictures or files of an inbound message
+	Media               int               `json:"media,omitempty"`      // how many pictures or files
+	MediaURLs           []string          `json:"media_urls,omitempty"` // of an outbound message
 	Deliveries          []Delivery        `json:"deliveries,omitempty"` // of its webhooks, in the order in which they ended
 }
 

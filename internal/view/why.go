@@ -118,6 +118,9 @@ func whyQueued(m *TracedMessage, now time.Time) string {
 	}
 	in := due.Sub(now).Round(time.Second)
 	switch {
+	case message.Reason(m.Reason) == message.ReasonQuietHours && in > 0:
+		return fmt.Sprintf("it is no time to write to the person, and it waits until %s, for another %s%s",
+			due.UTC().Format(time.RFC3339), in, closedBy(m))
 	case message.Reason(m.Reason) == message.ReasonBehindUnknown:
 		return "it waits behind an earlier message to this person whose outcome is not known yet"
 	case m.Belt != nil && m.Belt.Open != "" && in <= time.Second:
@@ -134,6 +137,18 @@ func whyQueued(m *TracedMessage, now time.Time) string {
 	return "it is due and waits for a dispatcher: if that lasts, see beckon doctor"
 }
 
+// closedBy is what the gate said of the hours that it waits for.
+func closedBy(m *TracedMessage) string {
+	for _, g := range slices.Backward(m.Gates) {
+		for _, a := range g.Answers {
+			if a.Gate == "hours" && a.Words != "" {
+				return ": " + a.Words
+			}
+		}
+	}
+	return ""
+}
+
 // inWords is what a reason means to a person.
 func inWords(reason string) string {
 	known := []struct {
@@ -145,6 +160,9 @@ func inWords(reason string) string {
 		{message.ReasonOptedOut, "the person has opted out"},
 		{message.ReasonNoConsent, "it is marketing, and the person has not opted in"},
 		{message.ReasonNoRoute, "none of its channels can carry it: no sender, no content, or the WhatsApp window is closed"},
+		{message.ReasonQuietHours, "no hour of two weeks is allowed everywhere where the person may be"},
+		{message.ReasonFrequencyCap, "as many messages were sent as a cap allows"},
+		{message.ReasonRulePaused, "its rule is paused: beckon rules resume lets it go on"},
 		{message.ReasonRejected, "Twilio refused it"},
 		{message.ReasonRetriesExhausted, "Twilio refused it again and again"},
 		{message.ReasonDelivery, "Twilio took it, but it was not delivered"},

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/store"
 )
 
 func TestWhyThereIsNoMessage(t *testing.T) {
@@ -42,7 +44,11 @@ func TestWhyAMessageIsWhereItIs(t *testing.T) {
 		"behind another message to this person that is sending":       {Message: Message{State: "queued", NotBefore: at()}, Belt: &Belt{Seq: &lies, Open: "sending"}},
 		"whose outcome is not known yet":                              {Message: Message{State: "queued", Reason: "behind_unknown"}},
 		"Twilio did not take it (error 20429); the next try is in 2m": {Message: Message{State: "queued", Reason: "retry", ErrorCode: 20429, NotBefore: at().Add(2 * time.Minute)}},
-		"waits for a dispatcher":                                      {Message: Message{State: "queued", NotBefore: at()}},
+		"no time to write to the person, and it waits until 2026-05-01T": {
+			Message: Message{State: "queued", Reason: "quiet_hours", NotBefore: at().Add(time.Hour)},
+			Gates:   []Gates{{Answers: []store.GateAnswer{{Gate: "hours", Words: "until then, closed by US"}}}},
+		},
+		"waits for a dispatcher": {Message: Message{State: "queued", NotBefore: at()}},
 	} {
 		require.Contains(t, why(&Trace{Notifications: []Notification{{}}, Messages: []TracedMessage{m}}, at()), want)
 	}

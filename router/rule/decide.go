@@ -14,7 +14,7 @@ import (
 	"github.com/beckonhq/beckon/internal/notification"
 )
 
-// Decide asks every rule of the notification's object, in order, and never fails: what goes wrong is in the Results.
+// Decide asks every rule of the notification's object, in order, and then what its records say about consent, and never fails: what goes wrong is in the Results.
 // It is pure and safe for concurrent use. An sObject without any field is a deleted record and matches nothing.
 //
 // The Outcome is matched when any rule matched, also one without a recipient; else rule_error when any rule failed;
@@ -26,25 +26,35 @@ func Decide(set *Set, in Input) Decision {
 		return d
 	}
 	o := set.object(in.Object)
-	if o == nil || len(o.rules) == 0 {
+	if o == nil || len(o.rules)+len(o.mappings) == 0 {
 		return d
 	}
 	f := newFacts(&in, o.schema)
-	d.Results = make([]Result, len(o.rules))
-	for i, r := range o.rules {
-		d.Results[i] = r.decide(f)
-		switch d.Results[i].Verdict {
+	d.Results = make([]Result, 0, len(o.rules)+len(o.mappings))
+	for _, r := range o.rules {
+		d.Results = append(d.Results, r.decide(f))
+	}
+	for _, m := range o.mappings {
+		d.Results = append(d.Results, m.decide(f))
+	}
+	d.Outcome = OutcomeOf(d.Results)
+	d.PreviousUsed = f.previousUsed
+	return d
+}
+
+// OutcomeOf is the outcome of a notification with these results.
+func OutcomeOf(results []Result) notification.Outcome {
+	outcome := notification.NoMatch
+	for _, r := range results {
+		switch r.Verdict {
 		case VerdictMatched, VerdictNoRecipient:
-			d.Outcome = notification.Matched
+			return notification.Matched
 		case VerdictError:
-			if d.Outcome == notification.NoMatch {
-				d.Outcome = notification.RuleError
-			}
+			outcome = notification.RuleError
 		case VerdictNotMatched:
 		}
 	}
-	d.PreviousUsed = f.previousUsed
-	return d
+	return outcome
 }
 
 // decide asks one rule. A panic below is an error of this rule alone.
@@ -76,8 +86,8 @@ func (r *Rule) decide(f *facts) (result Result) {
 
 func (r *Rule) draft(f *facts) (Draft, error) {
 	d := Draft{
-		Rule: r.Name, Channels: r.Channels, Template: r.Template, Purpose: r.Purpose, QuietHours: r.QuietHours,
-		Once: r.Once, Delay: r.Delay, ExpiresAfter: r.ExpiresAfter, Sender: r.Sender,
+		Rule: r.Name, Channels: r.Channels, Template: r.Template, Purpose: r.Purpose, Program: r.Program, QuietHours: r.QuietHours,
+		Once: r.Once, Delay: r.Delay, ExpiresAfter: r.ExpiresAfter, Sender: r.Sender, Breaker: r.Breaker,
 	}
 	var err error
 	if d.To, err = r.to.evalTexts(f); err != nil || len(d.To) == 0 {
@@ -87,6 +97,9 @@ func (r *Rule) draft(f *facts) (Draft, error) {
 		return d, err
 	}
 	if d.Language, err = r.language.evalText(f); err != nil {
+		return d, err
+	}
+	if d.Place, err = r.where(f); err != nil {
 		return d, err
 	}
 	if len(r.vars) > 0 {

@@ -260,8 +260,8 @@ func TestDraft(t *testing.T) {
 		`  long: duration("90s")`)
 	d := rule.Decide(set, input("A", "1", "C", "003000000000001AAA", "L", " es ", "N", "1.0E7"))
 	require.Equal(t, rule.Draft{
-		Sender: "default",
-		Rule:   "r", To: []string{"1"}, Contact: "003000000000001AAA", Language: "es", Channels: []message.Channel{"sms"},
+		Sender: "default", Program: "default",
+		Rule: "r", To: []string{"1"}, Contact: "003000000000001AAA", Language: "es", Channels: []message.Channel{"sms"},
 		Template: "t", Purpose: message.Marketing, QuietHours: "late-shift", Once: rule.OncePerRecord,
 		Delay: 90 * time.Minute, ExpiresAfter: 4 * time.Hour,
 		Vars: map[string]any{

@@ -54,6 +54,7 @@ type Result struct {
 	Verdict  Verdict `json:"verdict"`
 	Error    string  `json:"error,omitempty"`
 	Messages []Draft `json:"messages,omitempty"`
+	Consent  *Word   `json:"consent,omitempty"` // of an item of `consent:`
 }
 
 // Draft is a message that a rule asks for. To holds the texts as the record has them (not yet phone numbers), trimmed,
@@ -68,7 +69,10 @@ type Draft struct {
 	Template   string            `json:"template"`
 	Sender     string            `json:"sender"`
 	Purpose    message.Purpose   `json:"purpose"`
+	Program    string            `json:"program"`
 	QuietHours QuietHours        `json:"quiet_hours"`
+	Place      Place             `json:"place,omitzero"`
+	Breaker    *Breaker          `json:"breaker,omitempty"`
 	Vars       map[string]any    `json:"vars,omitempty"`
 	Once       Once              `json:"once,omitempty"`
 	Delay      time.Duration     `json:"delay,omitempty"` // nanoseconds

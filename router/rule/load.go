@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/beckonhq/beckon/internal/message"
 )
 
@@ -43,6 +45,7 @@ type TemplateVariables interface {
 type Options struct {
 	Templates Templates // nil: template names are not checked
 	Senders   []string  // the senders that exist besides the default one; nil: their names are not checked
+	Windows   []string  // the windows that quiet_hours may name; nil: its names are not checked
 }
 
 // Load reads every *.yaml and *.yml in the root of fsys except the tests (*_test.yaml), and every wsdl/*.wsdl, and
@@ -76,8 +79,13 @@ func Load(fsys fs.FS, opts Options) (*Set, error) {
 		}
 		set.replies = append(set.replies, replies...)
 	}
+	l.takeCaps(set)
 	if err := l.problems.err(); err != nil {
 		return nil, err
+	}
+	for _, m := range l.mappings {
+		o := set.named(m.Object)
+		o.mappings = append(o.mappings, m)
 	}
 	set.version = hex.EncodeToString(l.hash.Sum(nil))[:versionLength]
 	set.warnings = l.warnings.sorted()
@@ -111,7 +119,9 @@ type loader struct {
 	problems *problems
 	warnings problems
 	schemas  map[string]*schema
+	mappings []*Mapping
 	seen     map[string]Problem // where each rule name was first used
+	caps     []placedCap
 }
 
 func (l *loader) readSchemas() error {
@@ -152,32 +162,54 @@ func (l *loader) parse(compiler *compiler, name string, data []byte) (rules []*R
 	if root == nil {
 		return nil, nil
 	}
-	list := p.fields(root, "a rule file", []string{"rules"})["rules"]
-	if list == nil {
-		p.errorf(root, `a rule file needs the key "rules" with a list of rules`)
+	keys := p.fields(root, "a rule file", []string{"rules", "caps", "consent"})
+	if keys["rules"] == nil && keys["caps"] == nil && keys["consent"] == nil {
+		p.errorf(root, `a rule file needs the key "rules" with a list of rules, or "consent", or "caps"`)
 		return nil, nil
 	}
-	if isNull(list) {
-		return nil, nil
-	}
-	for _, node := range p.items(list, "rules") {
+	for _, node := range p.list(keys["rules"], "rules") {
 		if onReply(node) {
 			replies = append(replies, p.replyRule(node))
 		} else if r := p.rule(node); r != nil {
 			rules = append(rules, r)
 		}
 	}
+	for _, node := range p.list(keys["caps"], "caps") {
+		p.cap(node)
+	}
+	for _, node := range p.list(keys["consent"], "consent") {
+		if m := p.mapping(node); m != nil {
+			l.mappings = append(l.mappings, m)
+		}
+	}
 	return rules, replies
 }
 
+// list is the items of a list that may be left out or empty.
+func (p *ruleParser) list(node *yaml.Node, what string) []*yaml.Node {
+	if node == nil || isNull(node) {
+		return nil
+	}
+	return p.items(node, what)
+}
+
+// schemaOf is the WSDL of an object, nil without one.
+func (l *loader) schemaOf(object string) *schema { return l.schemas[strings.ToLower(object)] }
+
 func (s *Set) add(r *Rule) {
 	s.rules = append(s.rules, r)
-	key := strings.ToLower(r.Object)
+	o := s.named(r.Object)
+	o.rules = append(o.rules, r)
+}
+
+// named gives an object, made when it is not there.
+func (s *Set) named(name string) *object {
+	key := strings.ToLower(name)
 	o := s.objects[key]
 	if o == nil {
 		o = &object{}
 		s.objects[key] = o
 	}
-	s.objects[r.Object] = o // the usual spelling is found without lowering
-	o.rules = append(o.rules, r)
+	s.objects[name] = o // the usual spelling is found without lowering
+	return o
 }

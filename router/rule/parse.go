@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 )
 
@@ -26,7 +27,7 @@ type ruleParser struct {
 func ruleKeys() []string {
 	return []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language",
-		"vars", "once", "delay", "expires_after", "quiet_hours", "sender",
+		"vars", "once", "delay", "expires_after", "quiet_hours", "place", "breaker", "sender", "program",
 	}
 }
 
@@ -49,6 +50,7 @@ func (p *ruleParser) rule(node *yaml.Node) *Rule {
 		Channels:    p.channels(keys["channels"]),
 		Template:    p.text(keys["template"], "template"),
 		Sender:      p.sender(keys["sender"]),
+		Program:     p.program(keys["program"]),
 		Purpose: message.Purpose(p.oneOf(keys["purpose"], "purpose",
 			string(message.Transactional), string(message.Marketing))),
 		Once:  Once(p.oneOf(keys["once"], "once", string(OncePerRecord), string(OncePerPerson))),
@@ -57,26 +59,11 @@ func (p *ruleParser) rule(node *yaml.Node) *Rule {
 		Line:  node.Line,
 	}
 	p.validity(r, keys["expires_after"])
+	r.Breaker = p.breaker(keys["breaker"])
 	p.defaults(r, keys["quiet_hours"])
 	p.expressions(r, keys)
 	p.checkTemplate(r, keys["template"], keys["channels"])
 	return r
-}
-
-func (p *ruleParser) defaults(r *Rule, quietHours *yaml.Node) {
-	if r.Purpose == "" {
-		r.Purpose = message.Transactional
-	}
-	r.QuietHours = QuietHours(p.text(quietHours, "quiet_hours"))
-	if r.QuietHours == "" {
-		r.QuietHours = QuietHoursIgnore
-		if r.Purpose == message.Marketing {
-			r.QuietHours = QuietHoursRespect
-		}
-	}
-	if quietHours != nil && !kebab().MatchString(string(r.QuietHours)) {
-		p.errorf(quietHours, "quiet_hours must be respect, ignore or a name in kebab-case")
-	}
 }
 
 // minValidity is the shortest expires_after: less leaves no time for a try and the look-up of its outcome.
@@ -114,6 +101,7 @@ func (p *ruleParser) expressions(r *Rule, keys map[string]*yaml.Node) {
 			r.Vars[key.Value] = e.text()
 		})
 	}
+	p.place(r, keys["place"], s)
 	for _, e := range append(r.variables(), r.when, r.to, r.contact, r.language) {
 		if e != nil {
 			r.RecordFields = append(r.RecordFields, e.recordFields...)
@@ -126,8 +114,9 @@ func (p *ruleParser) expressions(r *Rule, keys map[string]*yaml.Node) {
 }
 
 func (r *Rule) variables() []*expression {
-	list := make([]*expression, len(r.vars))
-	for i, v := range r.vars {
+	all := slices.Concat(r.vars, r.place)
+	list := make([]*expression, len(all))
+	for i, v := range all {
 		list[i] = v.expr
 	}
 	return list
@@ -203,6 +192,19 @@ func (p *ruleParser) sender(node *yaml.Node) string {
 		p.errorf(node, "sender %q must be a name in kebab-case", name)
 	case known != nil && !slices.Contains(known, name):
 		p.errorf(node, "sender %q is not configured%s", name, didYouMean(name, append(slices.Clone(known), message.DefaultSender)))
+	}
+	return name
+}
+
+// program is the name of what a rule's messages belong to, and consent is asked for: newsletter, or acme/newsletter for one of the
+// brand acme.
+func (p *ruleParser) program(node *yaml.Node) string {
+	name := p.text(node, "program")
+	if name == "" {
+		return message.DefaultProgram
+	}
+	if !consent.IsProgram(name) {
+		p.errorf(node, "program %q must be a name in kebab-case, or brand/name", name)
 	}
 	return name
 }

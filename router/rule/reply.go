@@ -95,8 +95,8 @@ func (s *Set) ReplyRules() []*ReplyRule {
 	return slices.Clone(s.replies)
 }
 
-// Word is a reply of one word in small letters without what stands around it ("YES!" is yes); empty when there are several words.
-func Word(text string) string {
+// OneWord is a reply of one word in small letters without what stands around it ("YES!" is yes); empty when there are several words.
+func OneWord(text string) string {
 	words := strings.Fields(text)
 	if len(words) != 1 {
 		return ""
@@ -107,7 +107,7 @@ func Word(text string) string {
 // Answered gives the one of the answers that a reply is: its whole text, its word or its button, in any case; empty when it is none.
 func Answered(answers []string, text, button string) string {
 	for _, answer := range answers {
-		for _, said := range []string{strings.TrimSpace(text), Word(text), button} {
+		for _, said := range []string{strings.TrimSpace(text), OneWord(text), button} {
 			if said != "" && strings.EqualFold(said, answer) {
 				return answer
 			}
@@ -189,7 +189,7 @@ func (s *Set) replyFacts(in *ReplyInput, answer string) *facts {
 	f := newFacts(input, known)
 	f.reply = map[string]any{"reply.received_at": types.Timestamp{Time: in.Received}}
 	for name, text := range map[string]string{
-		"reply.text": strings.TrimSpace(in.Text), "reply.word": Word(in.Text), "reply.button": in.Button, "reply.channel": string(in.Channel),
+		"reply.text": strings.TrimSpace(in.Text), "reply.word": OneWord(in.Text), "reply.button": in.Button, "reply.channel": string(in.Channel),
 		"reply.question": in.Question, "reply.answer": answer, "conversation.rule": in.Conversation.Rule,
 		"conversation.template": in.Conversation.Template, "conversation.language": in.Conversation.Language,
 		"conversation.contact": in.Conversation.Contact, "conversation.record_id": in.Conversation.RecordID,

@@ -81,7 +81,7 @@ func TestWord(t *testing.T) {
 	for text, want := range map[string]string{
 		"yes": "yes", " ¡Sí! ": "sí", "5.": "5", "": "", "!!": "", "yes please": "", "y\nn": "",
 	} {
-		require.Equal(t, want, rule.Word(text), text)
+		require.Equal(t, want, rule.OneWord(text), text)
 	}
 }
 

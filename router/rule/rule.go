@@ -27,6 +27,14 @@ const (
 	QuietHoursRespect QuietHours = "respect" // default for marketing messages
 )
 
+// Place has what a rule says of where a recipient is: the CEL texts in a Rule, the values in a Draft. All may be empty.
+type Place struct {
+	TimeZone   string `json:"time_zone,omitempty"`
+	Country    string `json:"country,omitempty"`
+	State      string `json:"state,omitempty"`
+	PostalCode string `json:"postal_code,omitempty"`
+}
+
 // Rule is one rule of a file, checked. Treat it as read-only: a Set shares it between goroutines.
 type Rule struct {
 	Name        string            `json:"name"`
@@ -41,7 +49,10 @@ type Rule struct {
 	Template    string            `json:"template"`
 	Sender      string            `json:"sender"` // default when the file names none
 	Purpose     message.Purpose   `json:"purpose"`
+	Program     string            `json:"program"` // default when the file names none
 	QuietHours  QuietHours        `json:"quiet_hours"`
+	Place       Place             `json:"place,omitzero"`
+	Breaker     *Breaker          `json:"breaker,omitempty"`
 	Once        Once              `json:"once,omitempty"`
 	Delay       time.Duration     `json:"delay,omitempty"` // nanoseconds
 	// ExpiresAfter is how long after the first moment at which sending is permitted a message may be sent; nanoseconds.
@@ -55,6 +66,7 @@ type Rule struct {
 
 	when, to, contact, language *expression // contact and language may be nil
 	vars                        []variable  // in the order of the file
+	place                       []variable  // the same
 }
 
 type variable struct {
@@ -66,6 +78,7 @@ type variable struct {
 type Set struct {
 	rules    []*Rule
 	replies  []*ReplyRule
+	caps     []message.Cap
 	objects  map[string]*object // by lower-case object name
 	version  string
 	warnings []Problem
@@ -73,8 +86,9 @@ type Set struct {
 
 // object is what the Set knows about one sObject.
 type object struct {
-	rules  []*Rule
-	schema *schema // nil without a WSDL
+	rules    []*Rule
+	mappings []*Mapping
+	schema   *schema // nil without a WSDL
 }
 
 // Version is a short hash of the files that the Set was made from: the same bytes under the same names give the same
@@ -108,6 +122,19 @@ func (s *Set) ForObject(name string) []*Rule {
 		return slices.Clone(o.rules)
 	}
 	return nil
+}
+
+// Mappings gives the names of the items of `consent:` of an sObject.
+func (s *Set) Mappings(object string) []string {
+	o := s.object(object)
+	if o == nil {
+		return nil
+	}
+	names := make([]string, len(o.mappings))
+	for i, m := range o.mappings {
+		names[i] = m.Name
+	}
+	return names
 }
 
 // Warnings are remarks about files that are usable as they are.

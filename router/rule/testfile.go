@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 )
@@ -31,14 +32,19 @@ type Expectation struct {
 	Contact     *string
 	Purpose     string
 	Template    string
+	QuietHours  string
+	Place       map[string]string  // a part of it
 	Vars        map[string]*string // a subset of the variables, as text; nil is null
 	Text        map[message.Channel]string
 	NoRecipient bool
 	Ask         string // the name of a reply rule's question
 	Webhook     string
 	Mark        *bool
-	Error       bool   // the rule must fail ...
-	ErrorText   string // ... with an error that contains this
+	Action      string  // of an item of consent: opt_out, opt_in, re_opt_in or confirm
+	Program     *string // of a rule or an item of consent; empty for an item about everything
+	At          string  // of an item of consent, RFC 3339
+	Error       bool    // the rule must fail ...
+	ErrorText   string  // ... with an error that contains this
 }
 
 // Values of a test's notification that a file leaves out.
@@ -192,7 +198,8 @@ func (p *testParser) texts(node *yaml.Node, what string) []string {
 func (p *testParser) expectation(node *yaml.Node) Expectation {
 	e := Expectation{Line: node.Line}
 	keys := p.fields(node, "an expectation", []string{
-		"rule", "to", "channels", "language", "contact", "purpose", "template", "vars", "text", "no_recipient", "error", "ask", "webhook", "mark",
+		"rule", "to", "channels", "language", "contact", "purpose", "template", "vars", "text", "no_recipient", "error", "ask", "webhook",
+		"mark", "quiet_hours", "place", "action", "program", "at",
 	})
 	if node.Kind != yaml.MappingNode {
 		return e
@@ -203,6 +210,8 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 	e.Rule = p.text(keys["rule"], "rule")
 	e.Purpose = p.text(keys["purpose"], "purpose")
 	e.Template = p.text(keys["template"], "template")
+	e.QuietHours = p.text(keys["quiet_hours"], "quiet_hours")
+	p.expectedPlace(&e, keys["place"])
 	if n := keys["to"]; n != nil {
 		e.To = p.texts(n, "to")
 	}
@@ -214,6 +223,14 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 	if n := keys["mark"]; n != nil {
 		mark := p.boolean(n, "mark")
 		e.Mark = &mark
+	}
+	e.Action = p.oneOf(keys["action"], "action", string(consent.OptOut), string(consent.OptIn), string(consent.ReOptIn), string(consent.Confirm))
+	e.Program = p.optional(keys["program"], "program")
+	if n := keys["at"]; n != nil {
+		e.At = p.scalar(n, "at")
+		if _, err := time.Parse(time.RFC3339, e.At); err != nil {
+			p.errorf(n, "at must be a time such as %s", testReceived)
+		}
 	}
 	e.NoRecipient = p.boolean(keys["no_recipient"], "no_recipient")
 	if n := keys["error"]; n != nil {
@@ -245,6 +262,16 @@ func (p *testParser) expectedContent(e *Expectation, keys map[string]*yaml.Node)
 		for key, value := range p.fields(n, "text", channels) {
 			e.Text[message.Channel(key)] = p.text(value, "text."+key)
 		}
+	}
+}
+
+func (p *testParser) expectedPlace(e *Expectation, node *yaml.Node) {
+	if node == nil {
+		return
+	}
+	e.Place = map[string]string{}
+	for key, value := range p.fields(node, "place", []string{"time_zone", "country", "state", "postal_code"}) {
+		e.Place[key] = *p.optional(value, "place."+key)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/beckonhq/beckon/internal/message"
 )
@@ -66,7 +67,7 @@ func (t *testRun) check() {
 		return
 	}
 	rules := t.set.ForObject(t.test.Input.Object)
-	if len(rules) == 0 {
+	if len(rules)+len(t.set.Mappings(t.test.Input.Object)) == 0 {
 		t.fail(t.test.Line, "no rule is for object %q, so this test shows nothing", t.test.Input.Object)
 		return
 	}
@@ -104,18 +105,50 @@ func (t *testRun) expect(e Expectation) {
 	if e.Error && !strings.Contains(got.Error, e.ErrorText) {
 		t.fail(e.Line, "error of rule %q%s", e.Rule, differs(e.ErrorText, got.Error))
 	}
-	if want == VerdictMatched {
+	switch {
+	case want != VerdictMatched:
+	case got.Consent != nil:
+		t.compareConsent(e, got.Consent)
+	case e.Action != "" || e.At != "":
+		t.fail(e.Line, "rule %q makes messages: action and at are of items of consent", e.Rule)
+	default:
 		t.compare(e, got.Messages[0])
 	}
 }
 
 func (t *testRun) ruleNames() []string {
 	rules := t.set.ForObject(t.test.Input.Object)
-	names := make([]string, len(rules))
-	for i, r := range rules {
-		names[i] = r.Name
+	names := make([]string, 0, len(rules))
+	for _, r := range rules {
+		names = append(names, r.Name)
 	}
-	return names
+	return append(names, t.set.Mappings(t.test.Input.Object)...)
+}
+
+func (t *testRun) compareConsent(e Expectation, got *Word) {
+	same := func(what, want, have string) {
+		if want != have {
+			t.fail(e.Line, "%s of %q%s", what, e.Rule, differs(want, have))
+		}
+	}
+	if e.Action != "" {
+		same("action", e.Action, string(got.Action))
+	}
+	if e.To != nil {
+		same("to", strings.Join(e.To, ", "), strings.Join(got.To, ", "))
+	}
+	if e.Channels != nil {
+		same("channels", strings.Join(e.Channels, ", "), joinChannels(got.Channels))
+	}
+	if e.Program != nil {
+		same("program", *e.Program, got.Program)
+	}
+	if want, err := time.Parse(time.RFC3339, e.At); err == nil && !want.Equal(got.At) {
+		same("at", e.At, got.At.UTC().Format(time.RFC3339))
+	}
+	if e.Language != nil || e.Contact != nil || e.Purpose != "" || e.Template != "" || e.Vars != nil || e.Text != nil {
+		t.fail(e.Line, "%q makes no message: language, contact, purpose, template, vars and text are of rules", e.Rule)
+	}
 }
 
 func (t *testRun) compare(e Expectation, got Draft) {
@@ -139,9 +172,25 @@ func (t *testRun) compare(e Expectation, got Draft) {
 	if e.Purpose != "" {
 		same("purpose", e.Purpose, string(got.Purpose))
 	}
+	if e.Program != nil {
+		same("program", *e.Program, got.Program)
+	}
 	if e.Template != "" {
 		same("template", e.Template, got.Template)
 	}
+	if e.QuietHours != "" {
+		same("quiet_hours", e.QuietHours, string(got.QuietHours))
+	}
+	for name, have := range got.Place.parts() {
+		if want, asked := e.Place[name]; asked {
+			same("place."+name, want, *have)
+		}
+	}
+	t.compareVars(e, got)
+	t.compareText(e, got)
+}
+
+func (t *testRun) compareVars(e Expectation, got Draft) {
 	for _, name := range slices.Sorted(maps.Keys(e.Vars)) {
 		have, ok := got.Vars[name]
 		if !ok {
@@ -153,7 +202,6 @@ func (t *testRun) compare(e Expectation, got Draft) {
 			t.fail(e.Line, "variable %q of rule %q%s", name, e.Rule, differs(orNull(e.Vars[name]), shown(have)))
 		}
 	}
-	t.compareText(e, got)
 }
 
 func (t *testRun) compareText(e Expectation, got Draft) {

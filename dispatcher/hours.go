@@ -1,0 +1,66 @@
+package dispatcher
+
+import (
+	"errors"
+	"time"
+
+	"github.com/beckonhq/beckon/internal/message"
+	hours "github.com/beckonhq/beckon/internal/quiet"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+const (
+	// openingSpread is the time over which messages go out that waited for one opening.
+	openingSpread = 15 * time.Minute
+	// closingMargin keeps a message from reaching a person just after a closing.
+	closingMargin = time.Minute
+	// noWindowWait is how long a message waits whose window nobody knows any more.
+	noWindowWait = 15 * time.Minute
+)
+
+// hoursGate lets a message wait until people may be written to where its recipient is. One whose rule ignores quiet hours is not
+// looked at, unless it is marketing.
+func hoursGate(law *hours.Law) func(*store.Candidate, message.Channel) ruling {
+	return func(c *store.Candidate, _ message.Channel) ruling {
+		marketing := c.Message.Purpose == message.Marketing
+		if c.Message.Hours == nil && !marketing {
+			return ruling{}
+		}
+		wish, hints := asked(c.Message.Hours)
+		answer, err := openFrom(law, c.Now, law.Locate(c.Message.To, hints), wish, marketing)
+		switch {
+		case errors.Is(err, hours.ErrNoOpening):
+			return ruling{refuse: message.ReasonQuietHours, words: err.Error()}
+		case err != nil: // its window is gone from the table: somebody may put it back in time
+			return ruling{wait: noWindowWait, behind: message.ReasonQuietHours, words: err.Error()}
+		case answer.Open:
+			return ruling{}
+		}
+		opens := answer.Spread(openingSpread, c.Message.ID)
+		return ruling{
+			wait: opens.Sub(c.Now), behind: message.ReasonQuietHours, defers: true,
+			words: "until " + opens.UTC().Format(time.RFC3339) + ", closed by " + answer.Why,
+		}
+	}
+}
+
+// asked is what a message says of quiet hours.
+func asked(h *message.Hours) (hours.Wish, hours.Hints) {
+	if h == nil {
+		return hours.Respect, hours.Hints{}
+	}
+	return hours.Wish(h.Wish), hours.Hints{Zone: h.Zone, Country: h.Country, State: h.State, PostalCode: h.PostalCode}
+}
+
+// openFrom is the answer for a moment; what closes within the margin counts as closed.
+func openFrom(law *hours.Law, now time.Time, place hours.Place, wish hours.Wish, marketing bool) (hours.Answer, error) {
+	answer, err := law.Ask(now, place, wish, marketing)
+	if err != nil || !answer.Open || answer.Until.IsZero() || answer.Until.Sub(now) > closingMargin {
+		return answer, err
+	}
+	next, err := law.Ask(answer.Until, place, wish, marketing)
+	if err == nil && next.Open { // it closes for no time at all, as at midnight
+		return answer, nil
+	}
+	return next, err
+}

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
+)
+
+// consentExport prints all that is held on a person.
+func (r *root) consentExport() *cobra.Command {
+	var by, note string
+	cmd := &cobra.Command{
+		Use:   "export <address>",
+		Short: "Print everything that the ledger holds on a person, as JSON",
+		Long: "Print everything that the ledger holds on a person, as one JSON object: consent, messages, attempts, events, replies, conversations,\n" +
+			"reviews, and the decisions and snapshots of records that name the address. The call is noted in the audit trail.",
+		Example: "  beckon consent export +14155550123 --by ana > person.json",
+		Args:    exactlyOne("one phone number or WhatsApp id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.withAddress(cmd.Context(), args[0], func(ledger *store.Store, a address.Address, _ *config.Config) error {
+				held, err := ledger.ExportPerson(cmd.Context(), a)
+				if err != nil {
+					return err
+				}
+				counts := map[string]int{}
+				for kind, rows := range held {
+					counts[kind] = len(rows)
+				}
+				detail, err := json.Marshal(map[string]any{"note": note, "rows": counts})
+				if err != nil {
+					return err
+				}
+				err = ledger.AddAudit(cmd.Context(), store.AuditEntry{
+					Operator: cmp.Or(by, operator()), Action: "consent.export", Subject: a.Masked(), Detail: detail,
+				})
+				if err != nil {
+					return err
+				}
+				return r.printJSON(map[string]any{"address": string(a), "held": held})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&by, "by", "", "who asks (default: the account that calls)")
+	cmd.Flags().StringVar(&note, "note", "", "why, for whoever reads the record later")
+	return cmd
+}
+
+// consentErase takes a person's data out.
+func (r *root) consentErase() *cobra.Command {
+	var by, note string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "erase <address>",
+		Short: "Erase a person's data; nothing is sent to the address afterwards",
+		Long: "Erase a person's data: contents and addresses go from the ledger's rows, from snapshots, and from what the streams keep. A keyed\n" +
+			"hash of the address stays, so that nothing is sent to it until the person's next word. It can't be undone.",
+		Example: "  beckon consent erase +14155550123 --by ana --note 'request of 3 May'",
+		Args:    exactlyOne("one phone number or WhatsApp id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if by == "" || note == "" {
+				return usagef("--by and --note are needed: an erasure can't be undone, and somebody has to answer for it")
+			}
+			if cfg, err := r.load(); err != nil {
+				return err
+			} else if len(cfg.Erasure()) == 0 {
+				return store.ErrNoErasureKey
+			}
+			return r.withAddress(cmd.Context(), args[0], func(ledger *store.Store, a address.Address, cfg *config.Config) error {
+				return r.withStreams(cmd.Context(), cfg, func(belt *stream.Client) error {
+					done, err := ledger.ErasePerson(cmd.Context(), a, by, note)
+					if err != nil {
+						return err
+					}
+					for _, place := range slices.Sorted(maps.Keys(done.Changed)) {
+						r.printf("%-12s %s\n", place, plural(int(done.Changed[place]), "row"))
+					}
+					return r.eraseFromStreams(cmd.Context(), belt, done.Addresses, limit)
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&by, "by", "", "who erases (required)")
+	cmd.Flags().StringVar(&note, "note", "", "why (required); not the address, since it is kept")
+	cmd.Flags().IntVar(&limit, "scan", 1_000_000, "how many messages of each stream are looked at, the newest")
+	return cmd
+}
+
+func (r *root) eraseFromStreams(ctx context.Context, belt *stream.Client, addresses []address.Address, limit int) error {
+	patterns := make([]string, len(addresses))
+	for i, a := range addresses {
+		patterns[i] = a.Pattern()
+	}
+	pattern, err := regexp.Compile(strings.Join(patterns, "|"))
+	if err != nil {
+		return err
+	}
+	for _, name := range []stream.Name{stream.Notifications, stream.Callbacks, stream.DeadLetters} {
+		done, err := belt.Erase(ctx, name, limit, pattern.MatchString)
+		if err != nil {
+			return err
+		}
+		r.printf("%-12s %d of %s removed\n", strings.ToLower(string(name)), done.Removed, plural(done.Looked, "message"))
+		if done.Waiting > 0 {
+			r.printf("             %s not worked on yet: run the command again later\n", plural(done.Waiting, "message"))
+		}
+		if done.Bounded {
+			r.printf("             older messages were not looked at: retention removes them, or --scan\n")
+		}
+	}
+	return nil
+}

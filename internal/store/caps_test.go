@@ -1,0 +1,138 @@
+package store_test
+
+import (
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+// capped queues a message to each address, all with the caps.
+func (l *ledger) capped(caps []message.Cap, to ...address.Address) []string {
+	l.t.Helper()
+	ids := l.queue(to...)
+	encoded, err := json.Marshal(caps)
+	require.NoError(l.t, err)
+	l.exec(`update message set caps = $1 where id = any ($2::text[]::uuid[])`, string(encoded), ids)
+	return ids
+}
+
+// over claims messages one by one, lets Twilio accept those claimed, and returns how many that were.
+func (l *ledger) over(ids ...string) (claimed int) {
+	l.t.Helper()
+	for _, id := range ids {
+		for _, c := range l.claimWith(sendOn(message.SMS), id).Claimed {
+			l.sent(c, "SM"+c.AttemptID)
+			claimed++
+		}
+	}
+	return claimed
+}
+
+func TestPersonCap(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	const other = address.Address("+14155550177")
+	caps := []message.Cap{{Name: "two-a-day", Scope: message.PerPerson, Messages: 2, Per: 24 * time.Hour}}
+	ids := l.capped(caps, person, person, person, other)
+	require.Equal(t, 3, l.over(ids...), "each person has a count of their own")
+	m := l.message(ids[2])
+	require.Equal(t, message.Queued, m.State)
+	require.Equal(t, message.ReasonFrequencyCap, m.Reason)
+	require.WithinRange(t, m.NotBefore, time.Now().Add(23*time.Hour), time.Now().Add(31*time.Hour))
+	require.True(t, get[bool](l, `select permitted_at is null from message where id = $1`, ids[2]), "its time has not begun")
+	require.Contains(t, get[string](l, `select answers::text from gate_answer where message_id = $1`, ids[2]), "cap two-a-day: 2 messages in 24h0m0s")
+
+	l.exec(`update attempt set started_at = now() - interval '25 hours'`)
+	l.exec(`update message set not_before = now()`)
+	require.Equal(t, 1, l.over(ids[2]), "the window slides")
+
+	// What reached nobody does not count, nor does what the cap is not about.
+	more := l.capped(caps, person, person)
+	c := l.claimWith(sendOn(message.SMS), more[0]).Claimed[0]
+	require.Zero(t, l.over(more[1]))
+	l.record(store.Outcome{
+		MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Refused, MessageState: message.Failed, Reason: message.ReasonRejected,
+	})
+	l.exec(`update message set not_before = now() where state = 'queued'`)
+	require.Equal(t, 1, l.over(more[1]))
+	narrow := l.capped([]message.Cap{{Name: "n", Scope: message.PerPerson, Rule: "another", Messages: 1, Per: time.Hour}}, person)
+	require.Equal(t, 1, l.over(narrow...))
+}
+
+func TestPersonCapWithinOneClaim(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	caps := []message.Cap{{Name: "one", Scope: message.PerPerson, Messages: 1, Per: time.Hour, Suppress: true}}
+	ids := l.capped(caps, person, person)
+	onTwo := func(c store.Candidate) store.Verdict {
+		if c.Message.ID == ids[0] {
+			return store.Verdict{Send: message.SMS}
+		}
+		return store.Verdict{Send: message.WhatsApp, Index: 1}
+	}
+	result := l.claimWith(onTwo, ids...)
+	require.Len(t, result.Claimed, 1)
+	require.Equal(t, []message.Reason{message.ReasonFrequencyCap}, result.Suppressed)
+	require.Equal(t, "cap one: 1 messages in 1h0m0s", l.message(ids[1]).Detail)
+}
+
+// A try again of a message that passed is not counted once more, and passes.
+func TestCapCountsAMessageOnce(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	ids := l.capped([]message.Cap{{Name: "c", Scope: message.PerAll, Messages: 1, Per: time.Hour}}, person)
+	c := l.claimWith(sendOn(message.SMS), ids...).Claimed[0]
+	l.record(store.Outcome{
+		MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Refused, MessageState: message.Queued, Reason: message.ReasonRetry,
+	})
+	l.ripen(ids[0])
+	require.Len(t, l.claimWith(sendOn(message.SMS), ids...).Claimed, 1)
+	require.Equal(t, 1, get[int](l, `select sum(messages)::integer from cap_count`))
+}
+
+// Dispatchers that claim at the same time share the counter: exactly as many pass as it allows.
+func TestCapIsSharedByAllClaims(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	caps := []message.Cap{
+		{Name: "budget", Scope: message.PerAll, Messages: 13, Per: time.Hour},
+		{Name: "rule", Scope: message.PerRule, Segments: 1000, Per: time.Minute},
+	}
+	ids := l.capped(caps, people(40)...)
+	var claimed atomic.Int64
+	var wait sync.WaitGroup
+	for part := range 4 {
+		wait.Go(func() {
+			claimed.Add(int64(len(l.paced(0, ids[part*10:part*10+10]...).Claimed)))
+		})
+	}
+	wait.Wait()
+	require.EqualValues(t, 13, claimed.Load())
+	require.Equal(t, 13, get[int](l, `select sum(messages)::integer from cap_count where name = 'budget'`))
+	require.Equal(t, 27, get[int](l, `select count(*)::integer from message where state = 'queued' and reason = 'frequency_cap' and not_before > now()`))
+
+	l.exec(`update cap_count set ends_at = now() - interval '2 hours' where name = 'budget'`)
+	l.exec(`update message set not_before = now() where state = 'queued'`)
+	require.Len(t, l.paced(0, ids...).Claimed, 13)
+	require.Equal(t, 13, get[int](l, `select sum(messages)::integer from cap_count where name = 'budget'`), "what no window holds is forgotten")
+}
+
+func TestCapCountsSegments(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	caps := []message.Cap{{Name: "s", Scope: message.PerSender, Segments: 5, Per: time.Hour}}
+	ids := l.capped(caps, people(4)...)
+	l.exec(`update message set content = jsonb_set(content, '{sms,segments}', '2')`)
+	require.Equal(t, 2, l.over(ids...), "a third would be the sixth segment")
+	long := l.capped([]message.Cap{{Name: "l", Scope: message.PerAll, Segments: 1, Per: time.Hour}}, "+14155550178", "+14155550179")
+	l.exec(`update message set content = jsonb_set(content, '{sms,segments}', '3') where id = any ($1::text[]::uuid[])`, long)
+	require.Equal(t, 1, l.over(long...), "one that is longer than the cap goes when nothing else has gone")
+}

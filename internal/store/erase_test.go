@@ -1,0 +1,138 @@
+package store_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+const erasureKey = "0123456789abcdef0123456789abcdef"
+
+// anywhere are the rows of the whole database in which a text stands.
+func (l *ledger) anywhere(text string) []string {
+	l.t.Helper()
+	rows, err := l.db.Query(l.t.Context(), `select tablename from pg_tables where schemaname = 'public' order by 1`)
+	require.NoError(l.t, err)
+	var tables, found []string
+	var name string
+	for rows.Next() {
+		require.NoError(l.t, rows.Scan(&name))
+		tables = append(tables, name)
+	}
+	require.NoError(l.t, rows.Err())
+	for _, table := range tables {
+		if n := get[int](l, fmt.Sprintf(`select count(*) from %s t where t::text ~ $1`, table), text); n > 0 {
+			found = append(found, fmt.Sprint(table, ": ", n))
+		}
+	}
+	return found
+}
+
+func TestErasureLeavesNothingButTheHash(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.UseErasureKeys([]string{erasureKey})
+	c := l.accepted(person, message.SMS, "SM1")
+	l.apply(event(c, "SM1", message.Delivered))
+	l.queue(person)
+	l.reply(store.Reply{SID: "IN1", Body: "my secret", Alias: "US.1A2B"})
+	l.reply(plain("IN2", 2, consent.OptOut))
+	l.reply(doubtful("IN3", 3))
+	l.exec(`insert into record (org, id, object, fields) values ($1, '003000000000009AAA', 'Contact', '{"Mobile": "(415) 555-0100", "Name": "my secret"}')`, string(org))
+	l.exec(`update decision set detail = '{"previous": {"Mobile": "415.555.0100"}, "previous_seen": true}'`)
+	l.exec(`insert into once_key values ($1, 'r', 'recipient', $2, 'x')`, string(org), string(person))
+	other := l.accepted("+14155550101", message.SMS, "SM2")
+	before := get[int](l, `select count(*) from message`)
+
+	pattern := person.Pattern()
+	require.NotEmpty(t, l.anywhere(pattern))
+	done, err := l.ErasePerson(t.Context(), person, "ana", "asked for it")
+	require.NoError(t, err)
+	require.Equal(t, []addr{person, "US.1A2B"}, done.Addresses)
+	require.EqualValues(t, 2, done.Changed["message"])
+	for _, text := range []string{pattern, "my secret", "US.1A2B"} {
+		require.Empty(t, l.anywhere(text), text)
+	}
+	require.Equal(t, before, get[int](l, `select count(*) from message`), "the counts stay")
+	require.Equal(t, 1, get[int](l, `select count(*) from message where recipient = $1 and content <> '{}'`, string(other.Message.To)), "others are left alone")
+	require.Equal(t, 1, get[int](l, `select count(*) from audit where action = 'consent.erase' and operator = 'ana'`))
+
+	for _, a := range []addr{person, "US.1A2B"} {
+		states, err := l.Consent(t.Context(), []addr{a, "+14155550101"})
+		require.NoError(t, err)
+		require.True(t, states[a].Stopped(message.SMS, "default"), "the suppression survives")
+		require.False(t, states["+14155550101"].Stopped(message.SMS, "default"))
+	}
+	looked := false
+	l.claimWith(func(c store.Candidate) store.Verdict {
+		looked = c.Consent.Stopped(message.SMS, "default")
+		return store.Verdict{Suppress: message.ReasonOptedOut}
+	}, l.queue(person)...)
+	require.True(t, looked, "the claim sees it too")
+	l.reply(store.Reply{SID: "IN4", Body: "hello"})
+	_, err = l.ErasePerson(t.Context(), person, "ana", "what came since")
+	require.NoError(t, err)
+	require.Empty(t, l.anywhere(pattern))
+
+	start := plain("IN5", 0, consent.ReOptIn)
+	start.Consent.OccurredAt = time.Now().Add(time.Minute)
+	l.reply(start)
+	require.False(t, l.state().Stopped(message.SMS, "default"), "the person's next word")
+	for _, sql := range []string{`update consent set note = 'x'`, `delete from consent`, `truncate consent`, `update replayed set mode = 'force'`} {
+		if _, err := l.db.Exec(t.Context(), sql); !strings.Contains(sql, "replayed") {
+			require.ErrorContains(t, err, "only ever added to", sql)
+		}
+	}
+}
+
+func TestErasureNeedsItsKey(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	_, err := l.ErasePerson(t.Context(), person, "ana", "x")
+	require.ErrorIs(t, err, store.ErrNoErasureKey)
+	require.ErrorContains(t, err, "openssl rand")
+	l.UseErasureKeys([]string{erasureKey})
+	l.sending(person, message.SMS)
+	_, err = l.ErasePerson(t.Context(), person, "ana", "x")
+	require.ErrorIs(t, err, store.ErrInFlight)
+	_, err = l.ErasePerson(t.Context(), "+14155550101", "ana", "x")
+	require.NoError(t, err)
+	for _, keys := range [][]string{nil, {"another"}} {
+		l.UseErasureKeys(keys)
+		_, err = l.Consent(t.Context(), []addr{person})
+		require.ErrorIs(t, err, store.ErrErasureKey)
+		require.True(t, store.Temporary(err))
+	}
+	l.UseErasureKeys([]string{"another", erasureKey})
+	states, err := l.Consent(t.Context(), []addr{"+14155550101"})
+	require.NoError(t, err)
+	require.True(t, states["+14155550101"].Stopped(message.SMS, "default"), "of the older key")
+}
+
+func TestExportOfAPerson(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c := l.accepted(person, message.SMS, "SM1")
+	l.apply(event(c, "SM1", message.Delivered))
+	l.accepted("+14155550101", message.SMS, "SM2")
+	l.reply(store.Reply{SID: "IN1", Body: "hello", Alias: "US.1A2B"})
+	l.reply(doubtful("IN3", 3))
+	l.reply(plain("IN2", 9, consent.OptOut))
+	l.exec(`insert into record (org, id, object, fields) values ($1, '003000000000009AAA', 'Contact', '{"Mobile": "(415) 555-0100"}')`, string(org))
+	held, err := l.ExportPerson(t.Context(), "US.1A2B")
+	require.NoError(t, err)
+	for kind, n := range map[string]int{
+		"messages": 1, "attempts": 1, "events": 1, "replies": 3, "conversations": 1, "reviews": 1, "consent": 1, "aliases": 2, "snapshots": 1,
+		"decisions": 1, "notifications": 1,
+	} {
+		require.Len(t, held[kind], n, kind)
+	}
+	require.Contains(t, string(held["replies"][0])+string(held["replies"][1])+string(held["replies"][2]), "hello")
+}

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/beckonhq/beckon/internal/address"
+)
+
+// export is a query for each kind of thing that is held on a person: $1 has the addresses, $2 a pattern for each.
+type export struct{ kind, query string }
+
+func exports() []export {
+	const about = `(select id from message where recipient = any ($1))`
+	const said = `(select org, notification_id from message where recipient = any ($1))`
+	return []export{
+		{"consent", `select to_jsonb(t) from consent t where address = any ($1) order by occurred_at, seq, id`},
+		{"aliases", `select to_jsonb(t) from alias t where address = any ($1) order by recorded_at, same_as`},
+		{"messages", `select to_jsonb(t) from message t where recipient = any ($1) order by id`},
+		{"gate_answers", `select to_jsonb(t) from gate_answer t where message_id in ` + about + ` order by id`},
+		{"attempts", `select to_jsonb(t) from attempt t where address = any ($1) order by started_at, id`},
+		{"events", `select to_jsonb(t) from delivery_event t where sid in (select sid from attempt where address = any ($1)) order by id`},
+		{"replies", `select to_jsonb(t) from inbound t where address = any ($1) order by received_at, sid`},
+		{"conversations", `select to_jsonb(t) from conversation t where address = any ($1) order by created_at, id`},
+		{"reviews", `select to_jsonb(t) from review t where address = any ($1) order by id`},
+		{"once_keys", `select to_jsonb(t) from once_key t where scope = 'recipient' and value = any ($1) order by rule, value`},
+		{"notifications", `select to_jsonb(t) from notification t where (org, id) in ` + said + ` order by received_at, id`},
+		{"decisions", `select to_jsonb(t) from decision t
+			where (org, notification_id) in ` + said + ` or detail::text ~ any ($2) order by decided_at, notification_id`},
+		{"replayed", `select to_jsonb(t) from replayed t
+			where (org, notification_id) in ` + said + ` or detail::text ~ any ($2) order by decided_at, notification_id`},
+		{"snapshots", `select to_jsonb(t) from record t
+			where exists (select from jsonb_each_text(fields) f, unnest($2::text[]) p where f.value ~ p) order by id`},
+	}
+}
+
+// ExportPerson returns everything that the ledger holds on a person, under all addresses that are known to be theirs, as rows of
+// each kind; the records, decisions and replays are those that carry an address or made a message to one. The rows are of one
+// moment.
+func (s *Store) ExportPerson(ctx context.Context, a address.Address) (map[string][]json.RawMessage, error) {
+	held := map[string][]json.RawMessage{}
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `select distinct known from same_person(array[$1::text])`, string(a))
+		if err != nil {
+			return err
+		}
+		addresses, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		patterns := make([]string, len(addresses))
+		for i, one := range addresses {
+			patterns[i] = address.Address(one).Pattern()
+		}
+		for _, e := range exports() {
+			// Each query names both: a parameter that is not used has no type.
+			rows, err := tx.Query(ctx, `with asked as (select $1::text[], $2::text[]) `+e.query, addresses, patterns)
+			if err != nil {
+				return fmt.Errorf("%s: %w", e.kind, err)
+			}
+			if held[e.kind], err = pgx.CollectRows(rows, pgx.RowTo[json.RawMessage]); err != nil {
+				return fmt.Errorf("%s: %w", e.kind, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("export a person: %w", err)
+	}
+	return held, nil
+}

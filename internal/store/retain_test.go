@@ -1,0 +1,43 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c := l.accepted(person, message.SMS, "SM1")
+	l.apply(event(c, "SM1", message.Delivered))
+	d := l.accepted("+14155550101", message.SMS, "SM2")
+	l.apply(event(d, "SM2", message.Delivered))
+	l.queue(person)
+	l.reply(store.Reply{SID: "IN1", Body: "hello", Received: time.Now().Add(-50 * time.Hour)})
+	l.reply(store.Reply{SID: "IN2", Body: "hello"})
+	l.exec(`insert into record (org, id, object, fields, updated_at) values ($1, 'old', 'C', '{"a": "b"}', now() - interval '50 hours'),
+		($1, 'new', 'C', '{"a": "b"}', now())`, string(org))
+	l.exec(`update decision set detail = '{"previous": {"a": "b"}, "previous_seen": true}'`)
+	l.exec(`update decision set decided_at = now() - interval '50 hours' where notification_id = $1`, string(c.Message.NotificationID))
+	l.exec(`update message set created_at = now() - interval '50 hours'`)
+	l.exec(`update message set updated_at = now() - interval '50 hours' where recipient = $1`, string(person))
+	for _, kind := range store.RetentionKinds() {
+		n, err := l.Retain(t.Context(), kind, 48*time.Hour, 100)
+		require.NoError(t, err, kind)
+		require.Equal(t, 1, n, kind)
+		n, err = l.Retain(t.Context(), kind, 48*time.Hour, 100)
+		require.NoError(t, err, kind)
+		require.Zero(t, n, "%s, again", kind)
+	}
+	require.Equal(t, 1, get[int](l, `select count(*) from message where content = '{}'`), "not the one that waits, nor the one that ended since")
+	require.Equal(t, "IN1", get[string](l, `select sid from inbound where body = ''`))
+	require.Equal(t, "old", get[string](l, `select id from record where fields is null and id in ('old', 'new')`))
+	n, err := l.Retain(t.Context(), store.RetainContents, 0, 1)
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "in small batches")
+}

@@ -1,0 +1,90 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+// fires lets a rule with a breaker make so many messages in one transaction, and returns the rules that were paused by it.
+func (l *ledger) fires(n int) []string {
+	l.t.Helper()
+	breaker := &store.Breaker{Above: 3, Per: time.Hour, AtLeast: 5}
+	first := int(l.next.Add(int64(n))) + 1_000_000
+	var notes []int
+	for i := range n {
+		notes = append(notes, first-i)
+	}
+	e := envelope(l.seq.Add(1) + 1_000_000)
+	for _, i := range notes {
+		e.Notifications = append(e.Notifications, note(i, i))
+	}
+	result, err := l.Decide(context.Background(), []store.Envelope{e}, makes(func(p store.Pending) []store.NewMessage {
+		m := draft(p, person)
+		m.Breaker = breaker
+		return []store.NewMessage{m}
+	}))
+	require.NoError(l.t, err)
+	return result.Paused
+}
+
+func TestRuleBreaker(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	require.Empty(t, l.fires(4), "fewer than at_least")
+	l.exec(`update rule_count set span = span - interval '2 hours'`)
+	require.Empty(t, l.fires(11), "a habit of 4, and 11 are not three times as many")
+	rule := get[string](l, `select rule from rule_count limit 1`)
+	require.Equal(t, []string{rule}, l.fires(1), "the twelfth is")
+	require.Empty(t, l.fires(1), "it is paused once")
+	require.Equal(t, 17, get[int](l, `select count(*)::integer from message where state = 'queued'`), "no message is lost")
+
+	pauses, err := l.RulePauses(t.Context())
+	require.NoError(t, err)
+	require.Len(t, pauses, 1)
+	require.Equal(t, store.PausedByBreaker, pauses[0].PausedBy)
+	require.Contains(t, pauses[0].Note, "12 messages since")
+	require.Contains(t, pauses[0].Note, "at most 4 before")
+
+	// Its messages know, until somebody lets them go on; then what it made is its habit.
+	id := get[string](l, `select id::text from message order by id limit 1`)
+	paused := func(c store.Candidate) store.Verdict {
+		require.True(t, c.Paused)
+		return store.Verdict{Wait: time.Hour, On: message.SMS, Defer: true, Behind: message.ReasonRulePaused}
+	}
+	require.Equal(t, 1, l.claimWith(paused, id).Waiting)
+	changed, err := l.ResumeRule(t.Context(), store.RuleSwitch{Rule: rule, By: "ana", Note: "a real sale"})
+	require.NoError(t, err)
+	require.True(t, changed)
+	require.True(t, get[bool](l, `select m.not_before <= now() and b.due_at <= now() from message m join belt b on b.message_id = m.id where m.id = $1`, id))
+	l.claimWith(func(c store.Candidate) store.Verdict {
+		require.False(t, c.Paused)
+		return store.Verdict{Send: message.SMS, Index: 0}
+	}, id)
+	require.Empty(t, l.fires(20), "13 are its habit now")
+	changed, err = l.ResumeRule(t.Context(), store.RuleSwitch{Rule: rule, By: "ana"})
+	require.NoError(t, err)
+	require.False(t, changed)
+}
+
+func TestPauseByHand(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	for _, want := range []bool{true, false} {
+		changed, err := l.PauseRule(t.Context(), store.RuleSwitch{Rule: "a-rule", By: "ana", Note: "wrong text"})
+		require.NoError(t, err)
+		require.Equal(t, want, changed)
+	}
+	_, err := l.ResumeRule(t.Context(), store.RuleSwitch{Rule: "a-rule", By: "ben"})
+	require.NoError(t, err)
+	trail, err := l.Audit(t.Context(), store.AuditFilter{Subject: "a-rule"})
+	require.NoError(t, err)
+	require.Len(t, trail, 2)
+	require.Equal(t, []string{"ana", "rules.pause", "ben", "rules.resume"}, []string{trail[0].Operator, trail[0].Action, trail[1].Operator, trail[1].Action})
+	require.JSONEq(t, `{"note": "wrong text"}`, string(trail[0].Detail))
+}

@@ -1,0 +1,61 @@
+package router
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/notification"
+)
+
+const contactConsent = `
+consent:
+  - name: contact-opt-out
+    object: Contact
+    address: record.Phone
+    opt_out: record.HasOptedOutOfSms__c == "true" && changed("HasOptedOutOfSms__c")
+    opt_in_again: record.HasOptedOutOfSms__c == "false" && previous.HasOptedOutOfSms__c == "true"
+    evidence: '"HasOptedOutOfSms__c"'
+`
+
+// A field of a record goes into the consent ledger with its decision; of two words the newer event counts, whatever came first.
+func TestConsentOfARecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, contactConsent)
+	w.run(w.config())
+	const person = address.Address("+14155550100")
+	field := func(value, at string, record string, phone string) notification.Notification {
+		return w.note(record, "HasOptedOutOfSms__c", value, "SystemModstamp", at, "Phone", phone)
+	}
+	on := func() consent.Action {
+		states, err := w.Consent(t.Context(), []address.Address{person})
+		require.NoError(t, err)
+		return states[person].On(message.SMS)
+	}
+	w.send(actionA, field("true", "2026-05-01T12:00:00.000Z", "1", "(415) 555-0100"))
+	w.settled()
+	require.Equal(t, consent.OptOut, on())
+	require.NoError(t, w.AddConsent(t.Context(), consent.Entry{
+		Org: testOrg, Address: person, Channel: consent.AllChannels, Action: consent.ReOptIn, Source: consent.FromKeyword, Evidence: "IN1",
+		OccurredAt: time.Date(2026, 5, 1, 12, 5, 0, 0, time.UTC),
+	}))
+	require.Equal(t, consent.ReOptIn, on())
+	w.send(actionA, field("true", "2026-05-01T12:10:00.000Z", "1", "(415) 555-0100"))
+	w.settled()
+	require.Equal(t, consent.ReOptIn, on(), "the field did not change: it says nothing new")
+	w.send(actionA, field("true", "2026-05-01T12:04:00.000Z", "2", "(415) 555-0100"))
+	w.settled()
+	require.Equal(t, consent.ReOptIn, on(), "it came later, and was said before")
+	w.send(actionA, field("true", "2026-05-01T12:06:00.000Z", "3", "nobody"), field("true", "2026-05-01T12:06:00.000Z", "4", "+14155550100"))
+	w.settled()
+	require.Equal(t, consent.OptOut, on())
+	require.Equal(t, 1, w.number(`select count(*) from decision where outcome = 'rule_error'`), "no number")
+	require.Equal(t, 3, w.number(`select count(*) from consent where source = 'salesforce' and note = 'HasOptedOutOfSms__c'`))
+	require.Equal(t, 4, w.number(`select count(*) from decision where outcome <> 'rule_error'`))
+	w.again("r1", notification.ReplayRedecide)
+	require.Equal(t, 3, w.number(`select count(*) from consent where source = 'salesforce'`), "decided again, it says the same")
+}

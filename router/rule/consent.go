@@ -1,0 +1,176 @@
+package rule
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+)
+
+// Mapping is an item of a file's `consent:`: which fields of a record say what a person agreed to.
+type Mapping struct {
+	Name     string
+	Object   string
+	Channels []message.Channel // none: all
+	Program  string            // empty: everything
+	File     string
+	Line     int
+
+	address, at, evidence         *expression
+	optOut, optIn, again, confirm *expression
+}
+
+// Word is what a record says about consent. To holds the texts as the record has them, trimmed, each once.
+type Word struct {
+	Mapping  string            `json:"mapping"`
+	Action   consent.Action    `json:"action"`
+	To       []string          `json:"to"`
+	Channels []message.Channel `json:"channels,omitempty"`
+	Program  string            `json:"program,omitempty"`
+	At       time.Time         `json:"at"` // when it was said; never after the notification came
+	Evidence string            `json:"evidence,omitempty"`
+}
+
+func mappingKeys() []string {
+	return []string{
+		"name", "description", "object", "address", "channels", "program", "opt_out", "opt_in", "opt_in_again", "confirm", "at", "evidence",
+	}
+}
+
+// mapping reads an item of `consent:`.
+func (p *ruleParser) mapping(node *yaml.Node) *Mapping {
+	keys := p.fields(node, "an item of consent", mappingKeys())
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for _, key := range []string{"name", "object", "address"} {
+		if keys[key] == nil {
+			p.errorf(node, "the item of consent has no %q, which each needs", key)
+		}
+	}
+	p.description(keys["description"])
+	m := &Mapping{
+		Name: p.ruleName(keys["name"]), Object: p.objectName(keys["object"]), Channels: p.channels(keys["channels"]),
+		File: p.name, Line: node.Line,
+	}
+	if keys["program"] != nil {
+		m.Program = p.program(keys["program"])
+	}
+	s := p.loader.schemaOf(m.Object)
+	m.address = p.compile(keys["address"], "address", wantTexts, s)
+	m.at, m.evidence = p.compile(keys["at"], "at", wantScalar, s), p.compile(keys["evidence"], "evidence", wantText, s)
+	m.optOut, m.optIn = p.compile(keys["opt_out"], "opt_out", wantBool, s), p.compile(keys["opt_in"], "opt_in", wantBool, s)
+	m.again, m.confirm = p.compile(keys["opt_in_again"], "opt_in_again", wantBool, s), p.compile(keys["confirm"], "confirm", wantBool, s)
+	says := false
+	for _, w := range m.words() {
+		says = says || w.when != nil
+		if w.when != nil && m.at == nil && len(w.when.previousFields) == 0 {
+			p.loader.warnings.add(p.name, at(keys[w.when.key]), "%s is true each time that the record is sent, and an old opt-in or opt-out "+
+				"then looks new: ask changed(...) too, or say with `at` when it was said", w.when.key)
+		}
+	}
+	if !says {
+		p.errorf(node, "the item of consent says nothing: it needs opt_out, opt_in, opt_in_again or confirm")
+	}
+	return m
+}
+
+type mappedWord struct {
+	action consent.Action
+	when   *expression
+}
+
+func (m *Mapping) words() []mappedWord {
+	return []mappedWord{{consent.OptOut, m.optOut}, {consent.OptIn, m.optIn}, {consent.ReOptIn, m.again}, {consent.Confirm, m.confirm}}
+}
+
+// errBoth says that a record contradicts itself.
+var errBoth = errors.New("two of opt_out, opt_in, opt_in_again and confirm are true at once")
+
+// decide asks one mapping. A panic below is an error of this mapping alone.
+func (m *Mapping) decide(f *facts) (result Result) {
+	result = Result{Rule: m.Name, Verdict: VerdictNotMatched}
+	defer func() {
+		if recover() != nil {
+			result = Result{Rule: m.Name, Verdict: VerdictError, Error: panicked}
+		}
+	}()
+	word, said, err := m.word(f)
+	switch {
+	case err != nil:
+		result.Verdict, result.Error = VerdictError, err.Error()
+	case said && len(word.To) == 0:
+		result.Verdict = VerdictNoRecipient
+	case said:
+		result.Verdict, result.Consent = VerdictMatched, &word
+	}
+	return result
+}
+
+func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
+	w = Word{Mapping: m.Name, Channels: m.Channels, Program: m.Program}
+	for _, one := range m.words() {
+		if one.when == nil {
+			continue
+		}
+		is, err := one.when.evalBool(f)
+		switch {
+		case err != nil:
+			return w, false, err
+		case is && said:
+			return w, false, errBoth
+		case is:
+			w.Action, said = one.action, true
+		}
+	}
+	if !said {
+		return w, false, nil
+	}
+	if w.To, err = m.address.evalTexts(f); err != nil {
+		return w, false, err
+	}
+	slices.Sort(w.To)
+	if w.Evidence, err = m.evidence.evalText(f); err != nil {
+		return w, false, err
+	}
+	w.At, err = m.moment(f)
+	return w, true, err
+}
+
+// moment is when it was said: by `at`, else when the record was last changed, else when it came. It is never later than that, so
+// that a wrong clock or date does not go before all that people say afterwards.
+func (m *Mapping) moment(f *facts) (time.Time, error) {
+	when := f.in.Received
+	if m.at == nil {
+		for _, name := range []string{"SystemModstamp", "LastModifiedDate"} {
+			if t, ok := timeOf(f.in.Notification, name); ok {
+				when = t
+				break
+			}
+		}
+	} else {
+		value, err := m.at.evalScalar(f)
+		if err != nil {
+			return time.Time{}, err
+		}
+		text, _ := value.(string)
+		if when, err = parseMoment(text); err != nil {
+			return time.Time{}, errors.New("at: it is no time, want a date or a time in RFC 3339")
+		}
+	}
+	if when.After(f.in.Received) {
+		when = f.in.Received
+	}
+	return when, nil
+}
+
+func parseMoment(text string) (time.Time, error) {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, nil
+	}
+	return time.Parse(time.RFC3339, text)
+}

@@ -1,0 +1,125 @@
+package rule_test
+
+import (
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/notification"
+	"github.com/beckonhq/beckon/router/rule"
+)
+
+const mappings = `
+consent:
+  - name: opt-out-field
+    object: Thing
+    address: "[record.Mobile, record.Phone]"
+    channels: [sms]
+    program: acme/news
+    opt_out: record.Out == "true" && changed("Out")
+    opt_in_again: record.Out == "false" && previous.Out == "true"
+    opt_in: record.In == "true" && changed("In")
+    evidence: record.Source
+`
+
+func TestConsentMapping(t *testing.T) {
+	t.Parallel()
+	set := load(t, mappings)
+	require.Empty(t, set.Warnings())
+	require.Equal(t, []string{"opt-out-field"}, set.Mappings("thing"))
+	received := input().Received
+	for name, c := range map[string]struct {
+		in      rule.Input
+		verdict rule.Verdict
+		action  consent.Action
+		at      time.Time
+		outcome notification.Outcome
+	}{
+		"opted out": {
+			previously(input("Out", "true", "Phone", "1", "Mobile", "1", "SystemModstamp", "2026-03-04T05:00:00.000Z")),
+			rule.VerdictMatched, consent.OptOut, received.Add(-6*time.Minute - 7*time.Second), notification.Matched,
+		},
+		"opted out since long": {previously(input("Out", "true", "Phone", "1"), "Out", "true"), rule.VerdictNotMatched, "", received, notification.NoMatch},
+		"taken back":           {previously(input("Out", "false", "Phone", "1"), "Out", "true"), rule.VerdictMatched, consent.ReOptIn, received, notification.Matched},
+		"never opted out":      {input("Out", "false", "Phone", "1"), rule.VerdictNotMatched, "", received, notification.NoMatch},
+		"opted in":             {input("In", "true", "Phone", "1", "LastModifiedDate", "2027-03-04T05:00:00.000Z"), rule.VerdictMatched, consent.OptIn, received, notification.Matched},
+		"both at once":         {input("In", "true", "Out", "true", "Phone", "1"), rule.VerdictError, "", received, notification.RuleError},
+		"nobody to say it of":  {input("In", "true"), rule.VerdictNoRecipient, "", received, notification.Matched},
+	} {
+		d := rule.Decide(set, c.in)
+		require.Len(t, d.Results, 1, name)
+		require.Equal(t, c.verdict, d.Results[0].Verdict, "%s: %+v", name, d)
+		require.Equal(t, c.outcome, d.Outcome, name)
+		if c.action == "" {
+			require.Nil(t, d.Results[0].Consent, name)
+			continue
+		}
+		require.Equal(t, &rule.Word{
+			Mapping: "opt-out-field", Action: c.action, To: []string{"1"}, Channels: []message.Channel{message.SMS}, Program: "acme/news", At: c.at,
+		}, d.Results[0].Consent, name)
+	}
+}
+
+func TestConsentMappingTime(t *testing.T) {
+	t.Parallel()
+	set := load(t, `
+consent:
+  - {name: log, object: Thing, address: record.Phone, opt_in: record.Kind == "in", at: record.When}
+`)
+	require.Empty(t, set.Warnings(), "it says when")
+	for text, want := range map[string]string{"2026-01-02": "2026-01-02T00:00:00Z", "2026-01-02T03:04:05.000Z": "2026-01-02T03:04:05Z", "2030-01-01": "2026-03-04T05:06:07Z"} {
+		d := rule.Decide(set, input("Kind", "in", "Phone", "1", "When", text))
+		require.Equal(t, want, d.Results[0].Consent.At.Format(time.RFC3339), text)
+	}
+	for _, text := range []string{"soon", ""} {
+		d := rule.Decide(set, input("Kind", "in", "Phone", "1", "When", text))
+		require.Equal(t, rule.VerdictError, d.Results[0].Verdict, text)
+		require.NotContains(t, d.Results[0].Error, "soon")
+	}
+}
+
+func TestConsentMistakes(t *testing.T) {
+	t.Parallel()
+	_, err := rule.Load(fstest.MapFS{"c.yaml": {Data: []byte(`
+consent:
+  - {name: a, object: Thing, address: record.Phone}
+  - {name: a, object: Thing, opt_in: "1", program: Big, chanels: [sms]}
+`)}}, rule.Options{})
+	for _, want := range []string{
+		"c.yaml:3:5: the item of consent says nothing", `c.yaml:4:5: the item of consent has no "address"`, `rule name "a" is used already`,
+		"opt_in gives int, but must give true or false", `program "Big"`, `unknown key "chanels"`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+	set := load(t, "consent:\n- {name: a, object: Thing, address: record.P, opt_out: record.Out == 'true'}")
+	require.Len(t, set.Warnings(), 1)
+	require.Contains(t, set.Warnings()[0].Message, "each time that the record is sent")
+}
+
+func TestConsentIsTested(t *testing.T) {
+	t.Parallel()
+	set := load(t, mappings)
+	tests, err := rule.LoadTests(fstest.MapFS{"a_test.yaml": {Data: []byte(`
+tests:
+  - name: right
+    notification: {object: Thing, record: {Out: "true", Phone: "1"}}
+    expect:
+      - {rule: opt-out-field, action: opt_out, to: "1", channels: [sms], program: acme/news, at: 2026-01-15T12:00:00Z}
+  - name: wrong
+    notification: {object: Thing, record: {Out: "true", Phone: "1"}}
+    expect:
+      - {rule: opt-out-field, action: opt_in, to: "2", channels: [whatsapp], program: null, at: 2026-01-15T13:00:00Z, purpose: marketing}
+  - name: not expected
+    notification: {object: Thing, record: {Out: "true", Phone: "1"}}
+    expect: []
+`)}})
+	require.NoError(t, err)
+	results := rule.RunTests(set, tests, nil)
+	require.True(t, results[0].Passed(), "%v", results[0].Failures)
+	require.Len(t, results[1].Failures, 6)
+	require.Len(t, results[2].Failures, 1)
+}
