@@ -48,6 +48,9 @@ func TestErasureLeavesNothingButTheHash(t *testing.T) {
 	l.exec(`insert into record (org, id, object, fields) values ($1, '003000000000009AAA', 'Contact', '{"Mobile": "(415) 555-0100", "Name": "my secret"}')`, string(org))
 	l.exec(`update decision set detail = '{"previous": {"Mobile": "415.555.0100"}, "previous_seen": true}'`)
 	l.exec(`insert into once_key values ($1, 'r', 'recipient', $2, 'x')`, string(org), string(person))
+	l.exec(`update message set hours = '{"wish": "respect", "postal": "my secret"}'`)
+	l.exec(`insert into webhook (id, sid, url, body) values (gen_random_uuid(), 'IN1', 'https://hooks.example.com', '{"text": "my secret"}')`)
+	l.exec(`insert into reply_decision (sid, outcome, rule_set, detail) values ('IN1', 'matched', 'x', '{"said": "my secret"}')`)
 	other := l.accepted("+14155550101", message.SMS, "SM2")
 	before := get[int](l, `select count(*) from message`)
 
@@ -60,6 +63,7 @@ func TestErasureLeavesNothingButTheHash(t *testing.T) {
 	for _, text := range []string{pattern, "my secret", "US.1A2B"} {
 		require.Empty(t, l.anywhere(text), text)
 	}
+	require.Equal(t, "failed", get[string](l, `select state from webhook`), "what was not posted yet is not posted")
 	require.Equal(t, before, get[int](l, `select count(*) from message`), "the counts stay")
 	require.Equal(t, 1, get[int](l, `select count(*) from message where recipient = $1 and content <> '{}'`, string(other.Message.To)), "others are left alone")
 	require.Equal(t, 1, get[int](l, `select count(*) from audit where action = 'consent.erase' and operator = 'ana'`))

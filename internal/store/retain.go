@@ -11,8 +11,8 @@ type RetentionKind string
 
 // The kinds. Rows stay, so that counts and states stay true; what people wrote and what fields said goes.
 const (
-	RetainContents  RetentionKind = "contents"  // of messages that are in a final state: their texts
-	RetainReplies   RetentionKind = "replies"   // texts, media and buttons of replies
+	RetainContents  RetentionKind = "contents"  // of messages that are in a final state: their texts, the places of quiet hours
+	RetainReplies   RetentionKind = "replies"   // texts, media and buttons of replies, in webhooks too
 	RetainSnapshots RetentionKind = "snapshots" // last-seen copies of records that did not change since
 	RetainDecisions RetentionKind = "decisions" // the previous values that decisions keep
 )
@@ -30,8 +30,9 @@ func (s *Store) Retain(ctx context.Context, kind RetentionKind, keep time.Durati
 		RetainContents: fmt.Sprintf(old, "message", "created_at",
 			`content <> '{}' and state in ('delivered', 'read', 'undelivered', 'failed', 'suppressed', 'expired')
 				and updated_at < now() - $1::interval`) +
-			`update message t set content = '{}' from old where t.ctid = old.ctid`,
+			`update message t set content = '{}', hours = null from old where t.ctid = old.ctid`,
 		RetainReplies: fmt.Sprintf(old, "inbound", "received_at", `(body <> '' or media <> '[]' or button <> '')`) +
+			`, posted as (update webhook w set body = '' from inbound i join old on i.ctid = old.ctid where w.sid = i.sid and w.state <> 'queued') ` +
 			`update inbound t set body = '', media = '[]', button = '' from old where t.ctid = old.ctid`,
 		RetainSnapshots: fmt.Sprintf(old, "record", "updated_at", `fields is not null`) +
 			`update record t set fields = null from old where t.ctid = old.ctid`,
