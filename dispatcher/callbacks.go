@@ -220,7 +220,7 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	if d.DoubleOptIn && consent.Yes(in.Body) {
 		reply.Yes = &store.YesTo{Within: d.ConfirmWithin, Entry: consent.Entry{
 			Address: in.From, Channel: consent.AllChannels, Action: consent.Confirm, Source: consent.FromKeyword, Purpose: message.Marketing,
-			Evidence: in.MessageSID, Note: in.Body, OccurredAt: said, Seq: delivery.Seq,
+			Evidence: in.MessageSID, Note: in.Body, OccurredAt: said, Seq: seq,
 		}}
 	}
 	return reply, nil
