@@ -37,7 +37,7 @@ const (
 	smsFrom      = address.Address("+15005550006")
 	whatsAppFrom = address.Address("+14155238886")
 	person       = address.Address("+14155550100")
-	patience     = 30 * time.Second
+	patience     = 90 * time.Second // the machine may be busy with other tests
 	contentSID   = "HX0123456789abcdef0123456789abcdef"
 )
 

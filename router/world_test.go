@@ -34,7 +34,7 @@ const (
 	testOrg  = notification.OrgID("00D000000000001")
 	actionA  = notification.ID("04k000000000001AAA")
 	actionB  = notification.ID("04k000000000002AAA")
-	patience = 30 * time.Second
+	patience = 60 * time.Second // the machine may be busy with other tests
 )
 
 func TestMain(m *testing.M) {
