@@ -136,7 +136,7 @@ func TestFetchOutlivesDeletedConsumerAndStream(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			return c.PublishNotification(ctx, envelope(""), nil) == nil
-		}, 20*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		deliveries := <-got
 		require.Len(t, deliveries, 1)
 		require.NoError(t, deliveries[0].Ack())
