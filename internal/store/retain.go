@@ -12,7 +12,7 @@ type RetentionKind string
 // The kinds. Rows stay, so that counts and states stay true; what people wrote and what fields said goes.
 const (
 	RetainContents  RetentionKind = "contents"  // of messages that are in a final state: their texts, the places of quiet hours
-	RetainReplies   RetentionKind = "replies"   // texts, media and buttons of replies, in webhooks too
+	RetainReplies   RetentionKind = "replies"   // texts, media and buttons of replies, in webhooks too; one not delivered by then is given up
 	RetainSnapshots RetentionKind = "snapshots" // last-seen copies of records that did not change since
 	RetainDecisions RetentionKind = "decisions" // the previous values that decisions keep
 )
@@ -32,7 +32,9 @@ func (s *Store) Retain(ctx context.Context, kind RetentionKind, keep time.Durati
 				and updated_at < now() - $1::interval`) +
 			`update message t set content = '{}', hours = null from old where t.ctid = old.ctid`,
 		RetainReplies: fmt.Sprintf(old, "inbound", "received_at", `(body <> '' or media <> '[]' or button <> '')`) +
-			`, posted as (update webhook w set body = '' from inbound i join old on i.ctid = old.ctid where w.sid = i.sid and w.state <> 'queued') ` +
+			`, posted as (update webhook w set body = '', error = case state when 'queued' then 'too old' else error end,
+				state = case state when 'queued' then 'failed' else state end, updated_at = now()
+				from inbound i join old on i.ctid = old.ctid where w.sid = i.sid) ` +
 			`update inbound t set body = '', media = '[]', button = '' from old where t.ctid = old.ctid`,
 		RetainSnapshots: fmt.Sprintf(old, "record", "updated_at", `fields is not null`) +
 			`update record t set fields = null from old where t.ctid = old.ctid`,

@@ -26,6 +26,8 @@ func TestRetention(t *testing.T) {
 	l.exec(`update decision set decided_at = now() - interval '50 hours' where notification_id = $1`, string(c.Message.NotificationID))
 	l.exec(`update message set created_at = now() - interval '50 hours'`)
 	l.exec(`update message set updated_at = now() - interval '50 hours' where recipient = $1`, string(person))
+	l.exec(`insert into webhook (id, sid, url, body, state) select gen_random_uuid(), sid, 'https://hooks.example.com', 'hello', 'queued' from inbound`)
+	l.exec(`update message set hours = '{"wish": "respect"}'`)
 	for _, kind := range store.RetentionKinds() {
 		n, err := l.Retain(t.Context(), kind, 48*time.Hour, 100)
 		require.NoError(t, err, kind)
@@ -36,6 +38,8 @@ func TestRetention(t *testing.T) {
 	}
 	require.Equal(t, 1, get[int](l, `select count(*) from message where content = '{}'`), "not the one that waits, nor the one that ended since")
 	require.Equal(t, "IN1", get[string](l, `select sid from inbound where body = ''`))
+	require.Equal(t, "IN1 failed", get[string](l, `select sid || ' ' || state from webhook where body = ''`))
+	require.Equal(t, 1, get[int](l, `select count(*) from message where hours is null`))
 	require.Equal(t, "old", get[string](l, `select id from record where fields is null and id in ('old', 'new')`))
 	n, err := l.Retain(t.Context(), store.RetainContents, 0, 1)
 	require.NoError(t, err)
