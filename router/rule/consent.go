@@ -69,8 +69,8 @@ func (p *ruleParser) mapping(node *yaml.Node) *Mapping {
 	for _, w := range m.words() {
 		says = says || w.when != nil
 		if w.when != nil && m.at == nil && len(w.when.previousFields) == 0 {
-			p.loader.warnings.add(p.name, at(keys[w.when.key]), "%s is true each time that the record is sent, and an old opt-in or opt-out "+
-				"then looks new: ask changed(...) too, or say with `at` when it was said", w.when.key)
+			p.loader.warnings.add(p.name, at(keys[w.when.key]), "%s is true each time that the record is sent, so that an old opt-out "+
+				"looks new, and an opt-in never does: ask changed(...) too, or say with `at` when it was said", w.when.key)
 		}
 	}
 	if !says {
@@ -113,6 +113,7 @@ func (m *Mapping) decide(f *facts) (result Result) {
 
 func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
 	w = Word{Mapping: m.Name, Channels: m.Channels, Program: m.Program}
+	var by mappedWord
 	for _, one := range m.words() {
 		if one.when == nil {
 			continue
@@ -124,7 +125,7 @@ func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
 		case is && said:
 			return w, false, errBoth
 		case is:
-			w.Action, said = one.action, true
+			w.Action, by, said = one.action, one, true
 		}
 	}
 	if !said {
@@ -137,22 +138,38 @@ func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
 	if w.Evidence, err = m.evidence.evalText(f); err != nil {
 		return w, false, err
 	}
-	w.At, err = m.moment(f)
+	w.At, err = m.moment(f, by)
 	return w, true, err
 }
 
+// seenBefore tells whether all that the expression asks about the time before is known.
+func (e *expression) seenBefore(f *facts) bool {
+	return len(e.previousFields) > 0 && !slices.ContainsFunc(e.previousFields, func(name string) bool { return f.previousText(name) == nil })
+}
+
+// longAgo is the time of a word of which nobody knows when it was said.
+func longAgo() time.Time { return time.Unix(0, 0).UTC() }
+
 // moment is when it was said: by `at`, else when the record was last changed, else when it came. It is never later than that, so
-// that a wrong clock or date does not go before all that people say afterwards.
-func (m *Mapping) moment(f *facts) (time.Time, error) {
+// that a wrong clock or date does not go before all that people say afterwards. Where no change was seen, at the first sight of a
+// record above all, what permits something may have been said at any time since the record was created: then the earliest counts, so
+// that it lifts no STOP that may be newer.
+func (m *Mapping) moment(f *facts, by mappedWord) (time.Time, error) {
 	when := f.in.Received
-	if m.at == nil {
+	switch {
+	case m.at == nil && by.action != consent.OptOut && !by.when.seenBefore(f):
+		created, ok := timeOf(f.in.Notification, "CreatedDate")
+		if when = created; !ok {
+			when = longAgo()
+		}
+	case m.at == nil:
 		for _, name := range []string{"SystemModstamp", "LastModifiedDate"} {
 			if t, ok := timeOf(f.in.Notification, name); ok {
 				when = t
 				break
 			}
 		}
-	} else {
+	default:
 		value, err := m.at.evalScalar(f)
 		if err != nil {
 			return time.Time{}, err

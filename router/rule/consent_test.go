@@ -46,7 +46,23 @@ func TestConsentMapping(t *testing.T) {
 		"opted out since long": {previously(input("Out", "true", "Phone", "1"), "Out", "true"), rule.VerdictNotMatched, "", received, notification.NoMatch},
 		"taken back":           {previously(input("Out", "false", "Phone", "1"), "Out", "true"), rule.VerdictMatched, consent.ReOptIn, received, notification.Matched},
 		"never opted out":      {input("Out", "false", "Phone", "1"), rule.VerdictNotMatched, "", received, notification.NoMatch},
-		"opted in":             {input("In", "true", "Phone", "1", "LastModifiedDate", "2027-03-04T05:00:00.000Z"), rule.VerdictMatched, consent.OptIn, received, notification.Matched},
+		"opted in": {
+			previously(input("In", "true", "Phone", "1", "LastModifiedDate", "2027-03-04T05:00:00.000Z"), "In", "false"),
+			rule.VerdictMatched, consent.OptIn, received, notification.Matched,
+		},
+		"opted in, nobody knows when": {
+			input("In", "true", "Phone", "1", "SystemModstamp", "2026-03-04T05:00:00.000Z"),
+			rule.VerdictMatched, consent.OptIn, time.Unix(0, 0).UTC(), notification.Matched,
+		},
+		"opted in, at the earliest when the record was created": {
+			input("In", "true", "Phone", "1", "CreatedDate", "2026-03-01T00:00:00.000Z", "SystemModstamp", "2026-03-04T05:00:00.000Z"),
+			rule.VerdictMatched, consent.OptIn, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), notification.Matched,
+		},
+		"opted in, in a field that was not sent before": {
+			previously(input("In", "true", "Phone", "1", "SystemModstamp", "2026-03-04T05:00:00.000Z"), "Phone", "1"),
+			rule.VerdictMatched, consent.OptIn, time.Unix(0, 0).UTC(), notification.Matched,
+		},
+		"opted out, at the first sight": {input("Out", "true", "Phone", "1"), rule.VerdictMatched, consent.OptOut, received, notification.Matched},
 		"both at once":         {input("In", "true", "Out", "true", "Phone", "1"), rule.VerdictError, "", received, notification.RuleError},
 		"nobody to say it of":  {input("In", "true"), rule.VerdictNoRecipient, "", received, notification.Matched},
 	} {
@@ -98,6 +114,9 @@ consent:
 	set := load(t, "consent:\n- {name: a, object: Thing, address: record.P, opt_out: record.Out == 'true'}")
 	require.Len(t, set.Warnings(), 1)
 	require.Contains(t, set.Warnings()[0].Message, "each time that the record is sent")
+	set = load(t, "consent:\n- {name: a, object: Thing, address: record.P, opt_in: record.In == 'true'}")
+	said := rule.Decide(set, previously(input("In", "true", "P", "1", "SystemModstamp", "2026-03-04T05:00:00.000Z"), "In", "true"))
+	require.Equal(t, time.Unix(0, 0).UTC(), said.Results[0].Consent.At, "a box that is ticked is no news at each change of its record")
 }
 
 func TestConsentIsTested(t *testing.T) {
