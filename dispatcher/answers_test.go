@@ -37,6 +37,22 @@ func (w *world) answered() int {
 	return w.number(`select count(*) from message where origin = 'compliance'`)
 }
 
+// The same person under the id that WhatsApp shows in place of the number: it is still the second STOP.
+func TestStopByAnotherAddressIsNotConfirmedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	w.answering()
+	stop := w.whatsApp("STOP", "SM00000000000000000000000000000b01")
+	stop.Set("ExternalUserId", "whatsapp:US.1A2B3C")
+	w.reply(stop)
+	again := w.whatsApp("STOP", "SM00000000000000000000000000000b02")
+	again.Set("From", "whatsapp:US.1A2B3C")
+	w.reply(again)
+	w.repliesWorked()
+	require.Equal(t, 2, w.number(`select count(*) from consent where action = 'opt_out'`))
+	require.Equal(t, 1, w.answered())
+}
+
 func TestStopAndHelpAreAnsweredOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})

@@ -99,10 +99,11 @@ func talksToMachine(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (bool,
 	return answers >= perHour || same >= sameTexts, nil
 }
 
-// hadOptedOut tells whether the newest word about all channels of an address is an opt-out.
-func hadOptedOut(ctx context.Context, tx pgx.Tx, a string) (out bool, err error) {
-	err = tx.QueryRow(ctx, `select coalesce((select action from consent where address = $1 and channel = 'all'
-		order by occurred_at desc, seq desc, id desc limit 1) = 'opt_out', false)`, a).Scan(&out)
+// hadOptedOut tells whether the newest word about all channels of a person is an opt-out, under any of their addresses.
+func hadOptedOut(ctx context.Context, tx pgx.Tx, addresses []string) (out bool, err error) {
+	err = tx.QueryRow(ctx, `select coalesce((select action from consent
+		where address = any (array(select known from same_person($1))) and channel = 'all'
+		order by occurred_at desc, seq desc, id desc limit 1) = 'opt_out', false)`, addresses).Scan(&out)
 	if err != nil {
 		return false, fmt.Errorf("read consent: %w", err)
 	}

@@ -86,7 +86,7 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 		if r.Answer == nil {
 			return writeReply(ctx, tx, r, &linked)
 		}
-		optedOut, err := hadOptedOut(ctx, tx, string(r.From)) // before its own word is written
+		optedOut, err := hadOptedOut(ctx, tx, people) // before its own word is written
 		if err != nil {
 			return err
 		}

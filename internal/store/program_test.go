@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -123,6 +124,25 @@ func TestYesConfirmsAnOpenRequest(t *testing.T) {
 	require.False(t, l.state().Granted(message.SMS, "offers", true), "only what was asked")
 	l.reply(yes("IN4", 4))
 	require.Equal(t, 1, get[int](l, `select count(*) from consent where action = 'confirm'`), "nothing is open any more")
+}
+
+// A newsletter, a reply, an automatic answer to that, STOP: it must not miss the newsletter.
+func TestStopThatAnswersAnAnswerIsOfEverything(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c := l.accepted(person, message.SMS, "SM1")
+	l.exec(`update message set program = 'news' where id = $1`, c.Message.ID)
+	l.reply(store.Reply{SID: "IN1", Body: "how much?"})
+	answer := spoken(message.OriginReplyRule, "IN1")
+	answer.ID = uuid.Must(uuid.NewV7()).String()
+	made, err := l.AddMessage(t.Context(), answer)
+	require.NoError(t, err)
+	require.True(t, made)
+	l.sent(l.claim(message.SMS, answer.ID), "SM2")
+	stop := plain("IN2", 1, consent.OptOut)
+	stop.Program = true
+	require.Equal(t, answer.ID, l.reply(stop).MessageID)
+	require.True(t, l.state().Stopped(message.SMS, "news"))
 }
 
 // A word under one of a person's addresses counts for the other one.

@@ -23,11 +23,11 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 		entry := *r.Consent
 		entry.Org = linked.Org
 		if r.Program && entry.Action == consent.OptOut && linked.MessageID != "" {
-			err := tx.QueryRow(ctx, `select program from message where id = $1::uuid`, linked.MessageID).Scan(&entry.Scope.Name)
+			scope, err := programOf(ctx, tx, linked.MessageID)
 			if err != nil {
-				return fmt.Errorf("find the program of a message: %w", err)
+				return err
 			}
-			entry.Scope.Kind = consent.ScopeProgram
+			entry.Scope = scope
 		}
 		queueEntry(p, entry)
 	}
@@ -42,6 +42,17 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 	entry.Org, entry.Scope = linked.Org, asked
 	queueEntry(p, entry)
 	return nil
+}
+
+// programOf is what an opt-out in answer to a message is about: its program. A message that no rule made has none, and the person
+// cannot be told to have meant less than everything: who says STOP to an answer that a newsletter led to means the newsletter.
+func programOf(ctx context.Context, tx pgx.Tx, messageID string) (consent.Scope, error) {
+	var program string
+	err := tx.QueryRow(ctx, `select case origin when 'rule' then program else '' end from message where id = $1::uuid`, messageID).Scan(&program)
+	if err != nil {
+		return consent.Scope{}, fmt.Errorf("find the program of a message: %w", err)
+	}
+	return consent.ProgramScope(program), nil
 }
 
 // openRequest finds the request of the double opt-in that a yes answers.

@@ -182,10 +182,20 @@ func (r *reader) address(name string, required bool) (address.Address, message.C
 	return "", ""
 }
 
+// rcsPrefix stands before the number of a person whose phone speaks RCS, and before the name of the sender that they see.
+const rcsPrefix = "rcs:"
+
 // splitAddress takes the channel's prefix off an address; the channel is empty for prefixes of channels that Beckon does not have.
+// RCS counts as SMS: a messaging service with an RCS sender sends by it what we asked to send as SMS, to the same number, and the
+// STOP that comes back that way is one to our SMS.
+//
+// Source: Twilio, "RCS: send a message with RCS and fallback to SMS", addresses of the form rcs:+15551234567 and rcs:brand_agent.
 func splitAddress(value string) (address.Address, message.Channel) {
 	if rest, ok := strings.CutPrefix(value, whatsappPrefix); ok {
 		return address.Address(rest), message.WhatsApp
+	}
+	if rest, ok := strings.CutPrefix(value, rcsPrefix); ok {
+		return address.Address(rest), message.SMS
 	}
 	if strings.Contains(value, ":") {
 		return address.Address(value), ""

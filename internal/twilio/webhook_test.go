@@ -68,6 +68,22 @@ func TestParseInbound(t *testing.T) {
 	require.Equal(t, []twilio.Media{{URL: "https://m/0", ContentType: "image/png"}, {URL: "https://m/1"}}, in.Media)
 }
 
+// What a messaging service sends by RCS is our SMS, and so is the STOP that answers it.
+func TestRCSIsOurSMS(t *testing.T) {
+	t.Parallel()
+	f := inboundForm()
+	f.Set("From", "rcs:+14155550123")
+	f.Set("To", "rcs:acme_agent")
+	in, err := twilio.ParseInbound(f)
+	require.NoError(t, err)
+	require.Equal(t, message.SMS, in.Channel)
+	require.Equal(t, "+14155550123", string(in.From))
+	event, err := twilio.ParseStatus(url.Values{"SmsSid": {"SM1"}, "SmsStatus": {"failed"}, "ErrorCode": {"21610"}, "To": {"rcs:+14155550123"}})
+	require.NoError(t, err)
+	require.Equal(t, "+14155550123", string(event.To))
+	require.Equal(t, message.SMS, event.Channel)
+}
+
 func TestParseInboundProblems(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, value, problem string }{
