@@ -87,9 +87,22 @@ func (s *Store) ErasePerson(ctx context.Context, a address.Address, by, note str
 	if len(s.erasureKeys) == 0 {
 		return Erasure{}, ErrNoErasureKey
 	}
-	var done Erasure
+	done, err := s.eraseOnce(ctx, a, by, note)
+	for try := 1; retryable(err) && try < transactionTries; try++ { // whoever sends to the person takes the same locks the other way round
+		done, err = s.eraseOnce(ctx, a, by, note)
+	}
+	switch {
+	case sqlState(err) == codeInFlight:
+		return done, ErrInFlight
+	case err != nil:
+		return done, fmt.Errorf("erase a person: %w", err)
+	}
+	return done, nil
+}
+
+func (s *Store) eraseOnce(ctx context.Context, a address.Address, by, note string) (done Erasure, err error) {
 	// Not inTx: the tables are read whole, which may take longer than a call may.
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if err := lockPeople(ctx, tx, []string{string(a)}); err != nil {
 			return err
 		}
@@ -105,13 +118,7 @@ func (s *Store) ErasePerson(ctx context.Context, a address.Address, by, note str
 			clean(by), s.pseudonym(a), detail)
 		return err
 	})
-	switch {
-	case sqlState(err) == codeInFlight:
-		return done, ErrInFlight
-	case err != nil:
-		return done, fmt.Errorf("erase a person: %w", err)
-	}
-	return done, nil
+	return done, err
 }
 
 func (s *Store) erase(ctx context.Context, tx pgx.Tx, a address.Address) (Erasure, error) {

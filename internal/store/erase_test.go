@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +96,37 @@ func TestErasureLeavesNothingButTheHash(t *testing.T) {
 			require.ErrorContains(t, err, "only ever added to", sql)
 		}
 	}
+}
+
+// A claim locks the message and then the address, an erasure the address and then the message: who loses tries again.
+func TestErasureBesideAClaim(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.UseErasureKeys([]string{erasureKey})
+	l.queue(person)
+	claim, err := l.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = claim.Exec(t.Context(), `select from message where recipient = $1 for update`, string(person))
+	require.NoError(t, err)
+	erased := make(chan error, 1)
+	go func() {
+		_, err := l.ErasePerson(context.Background(), person, "ana", "asked for it")
+		erased <- err
+	}()
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(person))
+	key := int32(h.Sum32())
+	require.Eventually(t, func() bool { // the erasure has the address, and waits for the message
+		return get[int](l, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
+	}, 10*time.Second, 10*time.Millisecond)
+	_, err = claim.Exec(t.Context(), `select pg_advisory_xact_lock($1, $2)`, 0x62656b, key)
+	if err != nil { // the claim lost
+		require.NoError(t, claim.Rollback(t.Context()))
+	} else {
+		require.NoError(t, claim.Commit(t.Context()))
+	}
+	require.NoError(t, <-erased)
+	require.Empty(t, l.anywhere(person.Pattern()))
 }
 
 func TestErasureNeedsItsKey(t *testing.T) {
