@@ -160,10 +160,18 @@ func (s *Store) AddAlias(ctx context.Context, a, same address.Address, source co
 		if err := lockPeople(ctx, tx, []string{string(a), string(same)}); err != nil {
 			return err
 		}
-		var p pipeline
-		queueAlias(&p, a, same, source, evidence)
-		return p.run(ctx, tx)
+		return s.noteAlias(ctx, tx, a, same, source, evidence)
 	})
+}
+
+// noteAlias is AddAlias for a caller that holds the locks. Where one of the two was erased, the other is suppressed like it.
+func (s *Store) noteAlias(ctx context.Context, tx pgx.Tx, a, same address.Address, source consent.Source, evidence string) error {
+	var p pipeline
+	queueAlias(&p, a, same, source, evidence)
+	if err := p.run(ctx, tx); err != nil {
+		return fmt.Errorf("note two addresses of a person: %w", err)
+	}
+	return s.shareErasure(ctx, tx, a)
 }
 
 func queueAlias(p *pipeline, a, same address.Address, source consent.Source, evidence string) {

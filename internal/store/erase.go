@@ -74,6 +74,36 @@ func (s *Store) queueErased(p *pipeline, addresses []string, got func(address st
 	}
 }
 
+// shareErasure suppresses every address of a person one of whose addresses was erased before it was known to be theirs. It dates that
+// back to then, so that it ends by the same word of the person.
+func (s *Store) shareErasure(ctx context.Context, tx pgx.Tx, a address.Address) error {
+	if len(s.erasureKeys) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `select distinct known from same_person(array[$1::text])`, string(a))
+	if err != nil {
+		return fmt.Errorf("find a person's addresses: %w", err)
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("find a person's addresses: %w", err)
+	}
+	var p pipeline
+	for _, key := range s.erasureKeys {
+		hashes := make([][]byte, len(known))
+		for i, one := range known {
+			hashes[i] = keyed(key, one)
+		}
+		p.exec(`insert into erased as e (hash, erased_at) select h, old.at from unnest($1::bytea[]) h,
+				(select max(erased_at) as at from erased where hash = any ($1::bytea[])) old where old.at is not null
+			on conflict (hash) do update set erased_at = greatest(e.erased_at, excluded.erased_at)`, hashes)
+	}
+	if err := p.run(ctx, tx); err != nil {
+		return fmt.Errorf("keep the hashes: %w", err)
+	}
+	return nil
+}
+
 // Erasure is what was erased: how many rows of each table changed.
 type Erasure struct {
 	Addresses []address.Address

@@ -129,6 +129,22 @@ func TestErasureBesideAClaim(t *testing.T) {
 	require.Empty(t, l.anywhere(person.Pattern()))
 }
 
+// Whose id was erased before anybody knew the number: the number is suppressed when they are found to be one person.
+func TestErasureCountsForAnAddressThatIsFoundLater(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.UseErasureKeys([]string{erasureKey})
+	_, err := l.ErasePerson(t.Context(), "US.1A2B", "ana", "asked for it")
+	require.NoError(t, err)
+	require.False(t, l.state().Stopped(message.SMS, "default"))
+	l.reply(store.Reply{SID: "IN1", Body: "hello", Alias: "US.1A2B"})
+	require.True(t, l.state().Stopped(message.SMS, "default"))
+	require.NoError(t, l.AddConsent(t.Context(), consent.Entry{
+		Org: org, Address: "US.1A2B", Channel: consent.AllChannels, Action: consent.ReOptIn, Source: consent.FromOperator, Evidence: "ana",
+	}))
+	require.False(t, l.state().Stopped(message.SMS, "default"), "by the next word, under either")
+}
+
 func TestErasureNeedsItsKey(t *testing.T) {
 	t.Parallel()
 	l := open(t)

@@ -72,6 +72,11 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 		if err := lockPeople(ctx, tx, people); err != nil {
 			return err
 		}
+		if r.Alias != "" {
+			if err := s.noteAlias(ctx, tx, r.From, r.Alias, consent.FromWebhook, r.SID); err != nil {
+				return err
+			}
+		}
 		known, err := findReply(ctx, tx, r.SID)
 		if err != nil {
 			return err

@@ -86,13 +86,15 @@ func queueReview(p *pipeline, r NewReview) {
 	queueSettle(p, string(r.Address))
 }
 
-// queueSettle closes the open reviews of an address after which a newer word was received, whatever came first here.
+// queueSettle closes the open reviews of the person behind an address after which a newer word of theirs was received, whatever came
+// first here.
 func queueSettle(p *pipeline, a string) {
 	p.exec(`with settled as (
 			update review r set decided_at = now(), decided_by = $2, decision = case c.action when 'opt_out' then 'opt_out' else 'keep' end
-			from (select action, occurred_at, seq from consent where address = $1 and channel = 'all' and scope = 'all'
+			from (select action, occurred_at, seq from consent
+				where address = any (array(select known from same_person(array[$1::text]))) and channel = 'all' and scope = 'all'
 				order by occurred_at desc, seq desc, id desc limit 1) c
-			where r.address = $1 and r.decided_at is null and (c.occurred_at, c.seq) > (r.said_at, r.seq)
+			where r.address = any (array(select known from same_person(array[$1::text]))) and r.decided_at is null and (c.occurred_at, c.seq) > (r.said_at, r.seq)
 			returning r.address)
 		`+release, a, DecidedByPerson)
 }
@@ -136,7 +138,8 @@ func decideReview(ctx context.Context, tx pgx.Tx, id int64, ruling Ruling) error
 	var p pipeline
 	p.exec(`with settled as (
 			update review set decided_at = now(), decided_by = $3, decision = $4, note = $5
-			where address = $2 and decided_at is null and (id = $1 or $4 = 'opt_out') returning address)
+			where decided_at is null and (id = $1 or $4 = 'opt_out' and address = any (array(select known from same_person(array[$2::text]))))
+			returning address)
 		`+release, id, string(r.Address), clean(ruling.By), string(ruling.As), clean(ruling.Note))
 	if ruling.As == DecideOptOut {
 		queueEntry(&p, consent.Entry{

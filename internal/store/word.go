@@ -18,7 +18,6 @@ type YesTo struct {
 
 // queueWord adds what a reply says about consent, for a caller that holds the person's locks.
 func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Linked) error {
-	queueAlias(p, r.From, r.Alias, consent.FromWebhook, r.SID)
 	if r.Consent != nil {
 		entry := *r.Consent
 		entry.Org = linked.Org
