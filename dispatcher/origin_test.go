@@ -74,7 +74,12 @@ func TestOnlyTheAnswerToAStopReachesWhoOptedOut(t *testing.T) {
 	require.False(t, add(message.OriginCompliance, thanks, ""), "it is no STOP")
 	require.False(t, add(message.OriginCompliance, "SM00000000000000000000000000000ccc", ""), "nobody sent it")
 	require.False(t, add(message.OriginCompliance, stop, "another"), "another person sent it")
-	made := add(message.OriginCompliance, stop, "")
+	elsewhere := sms(person, "by a sender whom it was not said to")
+	elsewhere.Sender, elsewhere.Origin, elsewhere.OriginKey = "marketing", message.OriginCompliance, stop
+	made, err := w.AddMessage(t.Context(), elsewhere)
+	require.NoError(t, err)
+	require.False(t, made)
+	made = add(message.OriginCompliance, stop, "")
 	require.False(t, add(message.OriginCompliance, stop, ""), "never a second one")
 	if !made { // the dispatcher itself has answered
 		require.Equal(t, 1, w.number(`select count(*) from message where origin = 'compliance'`))
