@@ -49,6 +49,7 @@ type Ledger interface {
 	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
 	Sweep(ctx context.Context, request store.SweepRequest, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (store.Swept, error)
 	Unserved(ctx context.Context, senders []string) (map[string]int, error)
+	Held(ctx context.Context, age time.Duration) (map[message.Reason]int, error)
 	ExpireLeases(ctx context.Context, lookupAfter time.Duration) (int, error)
 	DueLookups(ctx context.Context, limit int, again time.Duration) ([]store.Lookup, error)
 	NoteAbsence(ctx context.Context, attemptID string, next time.Duration) error

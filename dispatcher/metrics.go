@@ -35,6 +35,7 @@ type metrics struct {
 	breaker       *prometheus.GaugeVec
 	stops         *prometheus.CounterVec
 	unserved      *prometheus.GaugeVec
+	heldLong      *prometheus.GaugeVec
 	reviewsOpen   prometheus.Gauge
 	calls         prometheus.Histogram
 }
@@ -69,13 +70,14 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		breaker:  gauges("beckon_breaker_state", "State of the sender's circuit breaker: 0 closed, 1 half-open, 2 open.", "sender"),
 		stops:    counters("beckon_sending_stops_total", "How often sending was stopped.", "sender", "cause"),
 		unserved: gauges("beckon_messages_unserved", "Queued messages whose sender is not configured, ten thousand at most.", "sender"),
+		heldLong: gauges("beckon_messages_held_long", "Queued messages that were made more than two days ago and that a gate holds back, ten thousand at most.", "reason"),
 		calls: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "beckon_twilio_call_seconds", Help: "Duration of calls to Twilio.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
 		}),
 	}
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.confirmed, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
-		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed,
+		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.heldLong, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed,
 		m.retained, m.reviewsOpen,
 	}
 	for _, collector := range all {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 )
 
@@ -151,6 +152,24 @@ func (s *Store) Unserved(ctx context.Context, senders []string) (map[string]int,
 	var n int
 	if err := each(rows, []any{&sender, &n}, func() error { counts[sender] = n; return nil }); err != nil {
 		return nil, fmt.Errorf("look for messages of unknown senders: %w", err)
+	}
+	return counts, nil
+}
+
+// Held counts the queued messages, up to ten thousand, that were made longer ago than age and that a gate still holds back, by the
+// reason. Nothing but a decision of somebody, or room under a cap, lets some of them go: their time has not begun, so they do not expire.
+func (s *Store) Held(ctx context.Context, age time.Duration) (map[message.Reason]int, error) {
+	rows, err := s.pool.Query(ctx, `select reason, count(*) from (
+			select m.reason from belt b join message m on m.id = b.message_id
+			where b.message_id < `+fmt.Sprintf(uuidAt, "now() - $1::interval")+` and m.reason <> '' limit 10000) held group by reason`, age)
+	if err != nil {
+		return nil, fmt.Errorf("look for messages that are held back: %w", err)
+	}
+	counts := map[message.Reason]int{}
+	var reason string
+	var n int
+	if err := each(rows, []any{&reason, &n}, func() error { counts[message.Reason(reason)] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("look for messages that are held back: %w", err)
 	}
 	return counts, nil
 }

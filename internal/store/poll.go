@@ -26,7 +26,7 @@ type Poll struct {
 }
 
 // uuidAt is the least id, of version 7, of the time that stands in its parameter.
-const uuidAt = `(lpad(to_hex((extract(epoch from %s::timestamptz) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`
+const uuidAt = `(lpad(to_hex((extract(epoch from (%s)::timestamptz) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`
 
 // CollectPolls notes the attempts that have become older than after since the last call and are short of a final state, so that
 // DuePolls gives them. Each attempt is looked at once; one process at a time does so, for the others the call does nothing.
