@@ -275,10 +275,10 @@ func lockConversation(ctx context.Context, tx pgx.Tx, id string) (*Conversation,
 	if err := p.run(ctx, tx); err != nil {
 		return nil, fmt.Errorf("lock the address: %w", err)
 	}
-	c := Conversation{ID: id, With: address.Address(with)}
-	err = tx.QueryRow(ctx, `select org, sender, channel, contact_id, record_id, coalesce(last_inbound_at, $2) from conversation
+	c := Conversation{ID: id} // with its address as it is now: while we waited the person may have been erased
+	err = tx.QueryRow(ctx, `select org, sender, channel, address, contact_id, record_id, coalesce(last_inbound_at, $2) from conversation
 		where id = $1::uuid for update`, id, time.Time{}).
-		Scan((*string)(&c.Org), &c.Sender, (*string)(&c.Channel), &c.ContactID, (*string)(&c.RecordID), &c.LastInboundAt)
+		Scan((*string)(&c.Org), &c.Sender, (*string)(&c.Channel), (*string)(&c.With), &c.ContactID, (*string)(&c.RecordID), &c.LastInboundAt)
 	if err != nil {
 		return nil, fmt.Errorf("read a conversation: %w", err)
 	}

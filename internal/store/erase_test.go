@@ -145,6 +145,34 @@ func TestErasureCountsForAnAddressThatIsFoundLater(t *testing.T) {
 	require.False(t, l.state().Stopped(message.SMS, "default"), "by the next word, under either")
 }
 
+// An answer that waits for the lock of somebody who is being erased must not bring the number back.
+func TestAnErasureThatAnAnswerWaitsFor(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.UseErasureKeys([]string{erasureKey})
+	l.reply(store.Reply{SID: "IN1", Body: "hello"})
+	id := get[string](l, `select id::text from conversation`)
+	held, err := l.db.Begin(t.Context()) // as an erasure holds it
+	require.NoError(t, err)
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(person))
+	_, err = held.Exec(t.Context(), `select pg_advisory_xact_lock($1, $2)`, 0x62656b, int32(h.Sum32()))
+	require.NoError(t, err)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := l.AnswerConversation(context.Background(), store.Answer{ConversationID: id, Content: spoken("", "").Content, By: "ana"})
+		answered <- err
+	}()
+	require.Eventually(t, func() bool {
+		return get[int](l, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
+	}, 10*time.Second, 10*time.Millisecond)
+	_, err = held.Exec(t.Context(), `select * from erase_person(array[$1], array['erased:x'], array[$2])`, string(person), person.Pattern())
+	require.NoError(t, err)
+	require.NoError(t, held.Commit(t.Context()))
+	require.NoError(t, <-answered)
+	require.Empty(t, l.anywhere(person.Pattern()))
+}
+
 func TestErasureNeedsItsKey(t *testing.T) {
 	t.Parallel()
 	l := open(t)
