@@ -186,8 +186,9 @@ func (s *story) forge(t *rapid.T) {
 }
 
 func (s *story) errorCode(t *rapid.T) {
-	who, channel, to := s.anyone(t), message.WhatsApp, ""
-	if to = "whatsapp:" + string(who); strings.HasPrefix(string(who), "+") && rapid.Bool().Draw(t, "of SMS") {
+	who, channel := s.anyone(t), message.WhatsApp
+	to := "whatsapp:" + string(who)
+	if strings.HasPrefix(string(who), "+") && rapid.Bool().Draw(t, "of SMS") {
 		channel, to = message.SMS, string(who)
 	}
 	s.callback(stream.KindOptOut, url.Values{"MessageSid": {s.sid()}, "MessageStatus": {"undelivered"}, "ErrorCode": {"21610"}, "To": {to}})

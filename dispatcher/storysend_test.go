@@ -125,7 +125,7 @@ func (s *story) dispatchAll(*rapid.T) {
 		case want.send != "":
 			require.Equal(s.t, message.Accepted, got.State, what)
 			require.Equal(s.t, want.send, got.Channel, what)
-			require.EqualValues(s.t, before+1, s.sim.Stats().Creates, what)
+			require.Equal(s.t, before+1, s.sim.Stats().Creates, what)
 		case want.suppress != "":
 			require.Equal(s.t, message.Suppressed, got.State, what)
 			require.Equal(s.t, want.suppress, got.Reason, what)

@@ -160,26 +160,33 @@ func (s *Store) AddAlias(ctx context.Context, a, same address.Address, source co
 		if err := lockPeople(ctx, tx, []string{string(a), string(same)}); err != nil {
 			return err
 		}
-		return s.noteAlias(ctx, tx, a, same, source, evidence)
+		return s.noteAlias(ctx, tx, alias{a, same, source, evidence})
 	})
 }
 
+// alias says that two addresses belong to one person.
+type alias struct {
+	address, same address.Address
+	source        consent.Source
+	evidence      string
+}
+
 // noteAlias is AddAlias for a caller that holds the locks. Where one of the two was erased, the other is suppressed like it.
-func (s *Store) noteAlias(ctx context.Context, tx pgx.Tx, a, same address.Address, source consent.Source, evidence string) error {
+func (s *Store) noteAlias(ctx context.Context, tx pgx.Tx, a alias) error {
 	var p pipeline
-	queueAlias(&p, a, same, source, evidence)
+	queueAlias(&p, a)
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("note two addresses of a person: %w", err)
 	}
-	return s.shareErasure(ctx, tx, a)
+	return s.shareErasure(ctx, tx, a.address)
 }
 
-func queueAlias(p *pipeline, a, same address.Address, source consent.Source, evidence string) {
-	if a == same || a == "" || same == "" || len(a) > address.MaxLength || len(same) > address.MaxLength {
+func queueAlias(p *pipeline, a alias) {
+	if a.address == a.same || a.address == "" || a.same == "" || len(a.address) > address.MaxLength || len(a.same) > address.MaxLength {
 		return
 	}
 	p.exec(`insert into alias (address, same_as, source, evidence) values ($1, $2, $3, $4), ($2, $1, $3, $4) on conflict do nothing`,
-		string(a), string(same), string(source), evidence)
+		string(a.address), string(a.same), string(a.source), a.evidence)
 }
 
 // ConsentHistory returns every entry about a person, under any of the addresses that are known to be theirs, oldest first.

@@ -73,7 +73,7 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 			return err
 		}
 		if r.Alias != "" {
-			if err := s.noteAlias(ctx, tx, r.From, r.Alias, consent.FromWebhook, r.SID); err != nil {
+			if err := s.noteAlias(ctx, tx, alias{r.From, r.Alias, consent.FromWebhook, r.SID}); err != nil {
 				return err
 			}
 		}

@@ -63,8 +63,8 @@ func TestConsentMapping(t *testing.T) {
 			rule.VerdictMatched, consent.OptIn, time.Unix(0, 0).UTC(), notification.Matched,
 		},
 		"opted out, at the first sight": {input("Out", "true", "Phone", "1"), rule.VerdictMatched, consent.OptOut, received, notification.Matched},
-		"both at once":         {input("In", "true", "Out", "true", "Phone", "1"), rule.VerdictError, "", received, notification.RuleError},
-		"nobody to say it of":  {input("In", "true"), rule.VerdictNoRecipient, "", received, notification.Matched},
+		"both at once":                  {input("In", "true", "Out", "true", "Phone", "1"), rule.VerdictError, "", received, notification.RuleError},
+		"nobody to say it of":           {input("In", "true"), rule.VerdictNoRecipient, "", received, notification.Matched},
 	} {
 		d := rule.Decide(set, c.in)
 		require.Len(t, d.Results, 1, name)
