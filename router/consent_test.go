@@ -1,6 +1,7 @@
 package router
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -58,4 +59,45 @@ func TestConsentOfARecord(t *testing.T) {
 	require.Equal(t, 4, w.number(`select count(*) from decision where outcome <> 'rule_error'`))
 	w.again("r1", notification.ReplayRedecide)
 	require.Equal(t, 3, w.number(`select count(*) from consent where source = 'salesforce'`), "decided again, it says the same")
+}
+
+// A box that was ticked long ago is no new consent when its record is seen for the first time, after a STOP or an erasure: nor when
+// something else of it changes.
+func TestAnOldOptInLiftsNoStop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, `
+consent:
+  - name: newsletter
+    object: Contact
+    address: record.Phone
+    opt_in: record.Newsletter__c == "true" && changed("Newsletter__c")
+    opt_in_again: record.Newsletter__c == "false" && record.Back__c == "true"
+`)
+	w.UseErasureKeys([]string{strings.Repeat("k", 32)})
+	w.run(w.config())
+	const person, other = address.Address("+14155550100"), address.Address("+14155550101")
+	stopped := func(a address.Address) bool {
+		states, err := w.Consent(t.Context(), []address.Address{a})
+		require.NoError(t, err)
+		return states[a].Stopped(message.SMS, message.DefaultProgram)
+	}
+	touch := func(record string, phone address.Address, fields ...string) {
+		now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+		w.send(actionA, w.note(record, append(fields, "Phone", string(phone), "SystemModstamp", now)...))
+		w.settled()
+	}
+	require.NoError(t, w.AddConsent(t.Context(), consent.Entry{
+		Org: testOrg, Address: person, Channel: consent.AllChannels, Action: consent.OptOut, Source: consent.FromKeyword, Evidence: "IN1",
+	}))
+	_, err := w.ErasePerson(t.Context(), other, "ana", "asked for it")
+	require.NoError(t, err)
+	for record, phone := range map[string]address.Address{"1": person, "2": other} {
+		touch(record, phone, "Newsletter__c", "true")
+		require.True(t, stopped(phone), "at the first sight")
+		touch(record, phone, "Newsletter__c", "false", "Back__c", "true")
+		require.True(t, stopped(phone), "without a change that was seen")
+	}
+	require.Equal(t, 4, w.number(`select count(*) from consent where source = 'salesforce'`), "all is on record")
+	touch("1", person, "Newsletter__c", "true")
+	require.False(t, stopped(person), "the person ticked the box again, after the STOP")
 }
