@@ -24,19 +24,46 @@ type Pair struct {
 	TLS       tls.Certificate
 }
 
-// New makes DIR/NAME.pem and DIR/NAME.key: a certificate for a server on 127.0.0.1, valid for that time. Its key usage is that
-// of servers only, as public authorities give it since 2026: who looks at the usage of a client certificate refuses it.
+// New makes DIR/NAME.pem and DIR/NAME.key: a self-signed certificate for a server on 127.0.0.1, valid for that time from now, a
+// year old already. Its key usage is that of servers only, as public authorities give it since 2026: who looks at the usage
+// of a client certificate refuses it.
 func New(tb testing.TB, dir, name string, valid time.Duration) Pair {
+	tb.Helper()
+	return issue(tb, dir, name, nil, &x509.Certificate{
+		NotAfter: time.Now().Add(valid), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+	})
+}
+
+// Chain makes root, intermediate and leaf, each with its files: the leaf is like one of New.
+func Chain(tb testing.TB, dir string) (root, intermediate, leaf Pair) {
+	tb.Helper()
+	authority := func(name string, parent *Pair) Pair {
+		return issue(tb, dir, name, parent, &x509.Certificate{
+			NotAfter: time.Now().Add(10 * 365 * 24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		})
+	}
+	root = authority("root", nil)
+	intermediate = authority("intermediate", &root)
+	leaf = issue(tb, dir, "leaf", &intermediate, &x509.Certificate{
+		NotAfter: time.Now().Add(365 * 24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: []string{"localhost"},
+	})
+	return root, intermediate, leaf
+}
+
+// issue makes a key and a certificate of it, signed by the parent or by itself.
+func issue(tb testing.TB, dir, name string, parent *Pair, template *x509.Certificate) Pair {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(tb, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-365 * 24 * time.Hour), NotAfter: time.Now().Add(valid),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	template.SerialNumber, template.Subject = big.NewInt(time.Now().UnixNano()), pkix.Name{CommonName: name}
+	template.NotBefore = time.Now().Add(-365 * 24 * time.Hour)
+	issuer, signer := template, any(key)
+	if parent != nil {
+		issuer, signer = parent.TLS.Leaf, parent.TLS.PrivateKey
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
 	require.NoError(tb, err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(tb, err)
