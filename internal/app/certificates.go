@@ -1,14 +1,13 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"log"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/beckonhq/beckon/internal/certificates"
 	"github.com/beckonhq/beckon/internal/config"
@@ -74,20 +73,16 @@ func (a *App) startReloads(_, running context.Context) error {
 	return nil
 }
 
-// serverLog takes what net/http says. Handshakes fail all day on a public port, by scanners and by checks of load balancers
-// that only connect.
-func serverLog(to *slog.Logger) *log.Logger {
-	return log.New(serverLines{to}, "", 0)
-}
+// serverLog takes what net/http says, as warnings but for handshakes: on a public port these fail all day, by scanners and by
+// checks of load balancers that only connect.
+type serverLog struct{ slog.Handler }
 
-type serverLines struct{ log *slog.Logger }
-
-// Write implements io.Writer: one call is one line.
-func (s serverLines) Write(line []byte) (int, error) {
-	level := slog.LevelWarn
-	if bytes.Contains(line, []byte("TLS handshake error")) {
-		level = slog.LevelDebug
+// Handle implements slog.Handler.
+func (s serverLog) Handle(ctx context.Context, line slog.Record) error {
+	if strings.Contains(line.Message, "TLS handshake error") {
+		if line.Level = slog.LevelDebug; !s.Enabled(ctx, line.Level) {
+			return nil
+		}
 	}
-	s.log.Log(context.Background(), level, "HTTP server", "says", string(bytes.TrimSpace(line)))
-	return len(line), nil
+	return s.Handler.Handle(ctx, line)
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,8 +91,14 @@ func (d *door) caller(show *certtest.Pair, http2 bool, change func(*tls.Config))
 	return &caller{Client: &http.Client{Transport: transport, Timeout: patience}, d: d}
 }
 
-// post sends a request and reads the answer, which says the version of HTTP in its Proto.
-func (c *caller) post(path string, body io.Reader, header http.Header) (*http.Response, string) {
+// said is an answer.
+type said struct {
+	status      int
+	proto, text string
+}
+
+// post sends a request and reads the answer.
+func (c *caller) post(path string, body io.Reader, header http.Header) said {
 	c.d.t.Helper()
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { c.reused = info.Reused }}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(c.d.t.Context(), trace), http.MethodPost, c.d.URL()+path, body)
@@ -102,7 +109,17 @@ func (c *caller) post(path string, body io.Reader, header http.Header) (*http.Re
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	require.NoError(c.d.t, err)
-	return res, string(text)
+	return said{res.StatusCode, res.Proto, string(text)}
+}
+
+// failure is why there is no answer.
+func (c *caller) failure() error {
+	c.d.t.Helper()
+	res, err := c.Get(c.d.URL())
+	if err == nil {
+		_ = res.Body.Close()
+	}
+	return err
 }
 
 // envelope posts an outbound message, and returns the status after the answer was seen to be an acknowledgement or a fault.
@@ -114,24 +131,23 @@ func (c *caller) envelope() int {
 	}
 	var body bytes.Buffer
 	require.NoError(c.d.t, salesforce.Encode(&body, salesforce.EnvelopeSpec{Envelope: env}))
-	res, text := c.post(ingest.PathSalesforce, &body, http.Header{"Content-Type": {"text/xml; charset=UTF-8"}})
-	ack, fault, err := salesforce.ParseResponse([]byte(text))
-	require.NoError(c.d.t, err, text)
-	require.Equal(c.d.t, res.StatusCode == http.StatusOK, ack)
+	answer := c.post(ingest.PathSalesforce, &body, http.Header{"Content-Type": {"text/xml; charset=UTF-8"}})
+	ack, fault, err := salesforce.ParseResponse([]byte(answer.text))
+	require.NoError(c.d.t, err, answer.text)
+	require.Equal(c.d.t, answer.status == http.StatusOK, ack)
 	require.Equal(c.d.t, ack, fault == "")
-	return res.StatusCode
+	return answer.status
 }
 
 func (c *caller) status() int {
 	c.d.t.Helper()
 	form := url.Values{"MessageSid": {"SM00000000000000000000000000000001"}, "MessageStatus": {"delivered"}}
 	target := ingest.PathStatus + "?message=1"
-	res, _ := c.post(target, strings.NewReader(form.Encode()), http.Header{
+	return c.post(target, strings.NewReader(form.Encode()), http.Header{
 		"Content-Type":        {"application/x-www-form-urlencoded"},
 		"X-Twilio-Signature":  {twilio.Sign(twiliosimtest.AuthToken, "https://hooks.example.com"+target, form)},
 		"X-Ssl-Client-Verify": {"SUCCESS"},
-	})
-	return res.StatusCode
+	}).status
 }
 
 func (d *door) refused(reason string, times int) {
@@ -150,6 +166,7 @@ func both(t *testing.T, do func(t *testing.T, http2 bool)) {
 func TestOnlyAPinnedCertificateComesIn(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, http2 bool) {
+		t.Helper()
 		ours, theirs, retired := client(t, "ours"), client(t, "theirs"), certtest.New(t, t.TempDir(), "retired", -time.Hour)
 		d := openDoor(t, time.Hour, ours, retired)
 		require.Equal(t, http.StatusOK, d.caller(&ours, http2, nil).envelope())
@@ -167,9 +184,9 @@ func TestOnlyAPinnedCertificateComesIn(t *testing.T) {
 		d.refused("wrong_client_cert", 2)
 
 		// What a proxy would say of a certificate is not believed, and nobody learns what the path is.
-		res, _ := d.caller(nil, http2, nil).post(ingest.PathSalesforce+"/guess", strings.NewReader("x"), http.Header{"X-Ssl-Client-Verify": {"SUCCESS"}})
-		require.Equal(t, http.StatusForbidden, res.StatusCode)
-		require.Equal(t, map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2], res.Proto)
+		answer := d.caller(nil, http2, nil).post(ingest.PathSalesforce+"/guess", strings.NewReader("x"), http.Header{"X-Ssl-Client-Verify": {"SUCCESS"}})
+		require.Equal(t, http.StatusForbidden, answer.status)
+		require.Equal(t, map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2], answer.proto)
 
 		require.Equal(t, http.StatusNoContent, d.caller(nil, http2, nil).status(), "Twilio has no certificate")
 		require.Equal(t, http.StatusNoContent, d.caller(&theirs, http2, nil).status())
@@ -182,24 +199,27 @@ func TestAStolenCertificateIsOfNoUse(t *testing.T) {
 	ours, theirs := client(t, "ours"), client(t, "theirs")
 	d := openDoor(t, time.Hour, ours)
 	stolen := certtest.Pair{TLS: tls.Certificate{Certificate: ours.TLS.Certificate, PrivateKey: theirs.TLS.PrivateKey}}
-	_, err := d.caller(&stolen, false, nil).Post(d.URL()+ingest.PathSalesforce, "text/xml", strings.NewReader("x"))
-	require.ErrorContains(t, err, "tls:")
+	require.ErrorContains(t, d.caller(&stolen, false, nil).failure(), "tls:")
 	d.refused("wrong_client_cert", 0)
+	require.Eventually(t, func() bool {
+		return slices.Contains(d.log.levels(t, "TLS handshake error"), "DEBUG")
+	}, patience, tick)
 }
 
 func TestRefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, time.Hour, client(t, "ours"))
 	body, _ := io.Pipe() // nothing is ever written
-	res, text := d.caller(nil, true, nil).post(ingest.PathSalesforce, body, http.Header{})
-	require.Equal(t, http.StatusForbidden, res.StatusCode)
-	require.Contains(t, text, "a client certificate is needed, and none was shown")
+	answer := d.caller(nil, true, nil).post(ingest.PathSalesforce, body, http.Header{})
+	require.Equal(t, http.StatusForbidden, answer.status)
+	require.Contains(t, answer.text, "a client certificate is needed, and none was shown")
 }
 
 // Salesforce changes its certificate: both are pinned, then the new one alone. Connections stay.
 func TestPinsAreRotatedWhileConnectionsStay(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, http2 bool) {
+		t.Helper()
 		before, after := client(t, "before"), client(t, "after")
 		d := openDoor(t, tick, before)
 		first, second := d.caller(&before, http2, nil), d.caller(&after, http2, nil)
@@ -261,8 +281,7 @@ func TestCertificatesAreReloaded(t *testing.T) {
 	hup(`beckon_certificate_reloads_total{certificate="listener",result="ok"} 1`)
 	require.Equal(t, http.StatusOK, c.envelope())
 	require.True(t, c.reused, "a connection keeps the certificate that it began with")
-	_, err := d.caller(&ours, false, nil).Post(d.URL()+ingest.PathSalesforce, "text/xml", strings.NewReader("x"))
-	require.ErrorContains(t, err, "certificate", "who trusts the old one alone does not trust the new one")
+	require.ErrorContains(t, d.caller(&ours, false, nil).failure(), "certificate", "who trusts the old one alone does not trust the new one")
 	d.server = renewed
 	require.Equal(t, http.StatusOK, d.caller(&ours, false, nil).envelope())
 	whole = readiness{}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -50,7 +51,8 @@ func (a *App) listen(ctx context.Context, name, address string, handler http.Han
 func (a *App) serve(name string, socket net.Listener, handler http.Handler, secure *tls.Config) *listener {
 	l := &listener{Listener: socket, secure: secure != nil, server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, TLSConfig: secure, ErrorLog: serverLog(a.log.With("part", name)),
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, TLSConfig: secure,
+		ErrorLog: slog.NewLogLogger(serverLog{a.log.With("part", name).Handler()}, slog.LevelWarn),
 	}}
 	serve := l.server.Serve
 	if l.secure {

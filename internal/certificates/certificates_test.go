@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -95,7 +96,7 @@ func (h *house) shown(t *testing.T, version uint16) *x509.Certificate {
 	ours, theirs := net.Pipe()
 	defer func() { _ = ours.Close(); _ = theirs.Close() }()
 	go func() { _ = tls.Server(theirs, h.TLS()).Handshake() }()
-	client := tls.Client(ours, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: version}) //nolint:gosec // old versions are what is tried
+	client := tls.Client(ours, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: version})
 	if err := client.Handshake(); err != nil {
 		require.ErrorContains(t, err, "protocol version")
 		return nil
@@ -158,7 +159,7 @@ func TestAMistakeKeepsWhatRuns(t *testing.T) {
 	require.Len(t, h.Warnings(), 1)
 	require.Contains(t, h.Warnings()[0], "(listener) is not used: use the certificate "+h.pair.Cert)
 	require.Equal(t, map[string]float64{listener: 1, salesforce: 0}, h.gauge(t, "beckon_certificate_reload_failed"))
-	require.Equal(t, 1, bytes.Count([]byte(h.log.String()), []byte("the running one stays")), "told once, whatever the number of looks")
+	require.Equal(t, 1, strings.Count(h.log.String(), "the running one stays"), "told once, whatever the number of looks")
 	require.NotContains(t, h.log.String(), string(key[40:80]))
 
 	certtest.Write(t, h.pinFile, nil)

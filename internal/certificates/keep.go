@@ -74,18 +74,18 @@ func (k *kept[T]) look(ctx context.Context, insist bool) {
 
 // refuse tells each mistake once.
 func (k *kept[T]) refuse(ctx context.Context, err error) {
-	if before := k.settle(err); before != nil && before.Error() == err.Error() {
+	if !k.settle(err) {
 		return
 	}
 	k.metrics.reloads.WithLabelValues(k.name, "failed").Inc()
 	k.log.ErrorContext(ctx, "the changed certificate is not used, the running one stays", "certificate", k.name, "error", err)
 }
 
-// settle notes what is wrong with the files now, nil for nothing, and returns what was before.
-func (k *kept[T]) settle(problem error) error {
+// settle notes what is wrong with the files now, nil for nothing, and tells whether that is news.
+func (k *kept[T]) settle(problem error) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	before := k.problem
+	news := fmt.Sprint(problem) != fmt.Sprint(k.problem)
 	k.problem = problem
 	k.doubted = problem != nil
 	value := 0.0
@@ -93,7 +93,7 @@ func (k *kept[T]) settle(problem error) error {
 		value = 1
 	}
 	k.metrics.failed.WithLabelValues(k.name).Set(value)
-	return before
+	return news
 }
 
 // warning is what an operator has to know, empty for nothing.

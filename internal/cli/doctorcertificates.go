@@ -100,7 +100,7 @@ func listenerChain(pair *tls.Certificate) finding {
 			Status: warning, Text: "the listener's has no intermediate certificate", Advice: "give the whole chain (fullchain.pem), Salesforce fetches none",
 		}
 	}
-	return finding{Status: good, Text: fmt.Sprintf("the listener's chain has %s", plural(len(chain), "certificate"))}
+	return finding{Status: good, Text: "the listener's chain has " + plural(len(chain), "certificate")}
 }
 
 func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/x509"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -70,4 +71,15 @@ func TestDoctorLooksAtPins(t *testing.T) {
 	require.Equal(t, 2, strings.Count(text, "OK Salesforce's "), text)
 	contains(t, lookAt(t, "", listener, pin(-time.Hour), pin(200*day)), "WARN Salesforce's ", "accepted still", "OK Salesforce's ")
 	contains(t, lookAt(t, "", listener, certtest.Pair{Cert: listener.Key}), "FAIL use the client certificates in ")
+}
+
+func TestACertificateOfAShortLifeIsLateInItsLastThird(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	short := &x509.Certificate{NotBefore: now.Add(-3 * day), NotAfter: now.Add(3 * day)}
+	require.False(t, late(short, now))
+	require.True(t, late(short, now.Add(day+time.Minute)))
+	long := &x509.Certificate{NotBefore: now.Add(-30 * day), NotAfter: now.Add(17 * day)}
+	require.False(t, late(long, now))
+	require.True(t, late(long, now.Add(3*day+time.Minute)))
 }

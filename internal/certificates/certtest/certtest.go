@@ -78,7 +78,7 @@ func issue(tb testing.TB, dir, name string, parent *Pair, template *x509.Certifi
 // Write replaces a file at once, as good programs that renew certificates do.
 func Write(tb testing.TB, path string, content []byte) {
 	tb.Helper()
-	require.NoError(tb, os.WriteFile(path+".new", content, 0o600))
+	require.NoError(tb, os.WriteFile(path+".new", content, 0o600)) //nolint:gosec // a test says which file
 	require.NoError(tb, os.Rename(path+".new", path))
 }
 
