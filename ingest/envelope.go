@@ -72,7 +72,8 @@ func (i *Ingest) checkClient(connection *tls.ConnectionState) error {
 	case connection == nil || len(connection.PeerCertificates) == 0:
 		return errNoClientCert
 	case !pinned(connection.PeerCertificates[0]):
-		return errWrongClientCert
+		// What stands in the certificate is the sender's choice; its hash tells an operator which one to pin.
+		return fmt.Errorf("%w, its SHA-256 is %x", errWrongClientCert, sha256.Sum256(connection.PeerCertificates[0].Raw))
 	}
 	return nil
 }

@@ -16,6 +16,10 @@ import (
 // that is short.
 const renewedBefore = 14 * 24 * time.Hour
 
+// sharedName is the name in the client certificate that organisations have unless they choose another (Salesforce's wiki,
+// Client_Certificate).
+const sharedName = "proxy.salesforce.com"
+
 // certificates looks at what the public listener shows, and whom it lets in.
 func (d *doctor) certificates(context.Context) []finding {
 	if d.cfg.HTTP.TLSCert == "" {
@@ -112,6 +116,9 @@ func pinLives(pins *certificates.Pins, now time.Time) []finding {
 		text := fmt.Sprintf("Salesforce's %s expires on %s", certificates.Fingerprint(pin)[:16], certificates.Day(pin.NotAfter))
 		f := finding{Status: good, Text: text}
 		switch {
+		case pin.Subject.CommonName == sharedName:
+			f.Status = warning
+			f.Advice = "all organisations have it by default, and Salesforce replaces it: make one of your own and choose it as API Client Certificate"
 		case now.After(pin.NotAfter):
 			f.Status = warning
 			f.Advice = "it is accepted still; take it out when the organisation shows another one"

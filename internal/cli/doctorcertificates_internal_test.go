@@ -70,6 +70,7 @@ func TestDoctorLooksAtPins(t *testing.T) {
 	text := lookAt(t, "", listener, pin(13*day), pin(200*day))
 	require.Equal(t, 2, strings.Count(text, "OK Salesforce's "), text)
 	contains(t, lookAt(t, "", listener, pin(-time.Hour), pin(200*day)), "WARN Salesforce's ", "accepted still", "OK Salesforce's ")
+	contains(t, lookAt(t, "", listener, certtest.New(t, t.TempDir(), "proxy.salesforce.com", 200*day)), "WARN Salesforce's ", "make one of your own")
 	contains(t, lookAt(t, "", listener, certtest.Pair{Cert: listener.Key}), "FAIL use the client certificates in ")
 }
 
