@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -58,16 +57,15 @@ type house struct {
 	pair         certtest.Pair
 	log          *buffer
 	metrics      *prometheus.Registry
-	hup          chan os.Signal
 }
 
-// open reads the files; it looks again every so often and on SIGHUP.
-func open(t *testing.T, every time.Duration, pins ...certtest.Pair) *house {
+// open reads the files.
+func open(t *testing.T, pins ...certtest.Pair) *house {
 	t.Helper()
-	h := &house{dir: t.TempDir(), log: &buffer{}, metrics: prometheus.NewRegistry(), hup: make(chan os.Signal)}
+	h := &house{dir: t.TempDir(), log: &buffer{}, metrics: prometheus.NewRegistry()}
 	h.pair = certtest.New(t, h.dir, "server", year)
 	cfg := Config{
-		Cert: h.pair.Cert, Key: h.pair.Key, Every: every, Metrics: h.metrics, Log: slog.New(slog.NewTextHandler(h.log, nil)),
+		Cert: h.pair.Cert, Key: h.pair.Key, Every: tick, Metrics: h.metrics, Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
 	if len(pins) > 0 {
 		h.pinFile = filepath.Join(h.dir, "pins.pem")
@@ -77,17 +75,13 @@ func open(t *testing.T, every time.Duration, pins ...certtest.Pair) *house {
 	var err error
 	h.Certificates, err = New(cfg)
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { defer close(ended); h.Watch(ctx, h.hup) }()
-	t.Cleanup(func() { cancel(); <-ended })
 	return h
 }
 
-// look is SIGHUP twice: the second one is taken when the first one is done.
+// look reads the files as SIGHUP makes it.
 func (h *house) look() {
-	h.hup <- syscall.SIGHUP
-	h.hup <- syscall.SIGHUP
+	h.server.look(context.Background(), true)
+	h.pins.look(context.Background(), true)
 }
 
 // shown is the certificate that a new connection is shown.
@@ -126,7 +120,11 @@ func other(t *testing.T, name string, valid time.Duration) certtest.Pair {
 
 func TestTheListenerShowsARenewedCertificateWithoutARestart(t *testing.T) {
 	t.Parallel()
-	h := open(t, tick)
+	h := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); h.Watch(ctx, nil) }()
+	t.Cleanup(func() { cancel(); <-ended })
 	require.Nil(t, h.Pinned())
 	require.Equal(t, h.pair.TLS.Leaf.Raw, h.shown(t, tls.VersionTLS13).Raw)
 	require.Equal(t, h.pair.TLS.Leaf.Raw, h.shown(t, tls.VersionTLS12).Raw)
@@ -143,7 +141,7 @@ func TestTheListenerShowsARenewedCertificateWithoutARestart(t *testing.T) {
 func TestAMistakeKeepsWhatRuns(t *testing.T) {
 	t.Parallel()
 	first, second := other(t, "first", year), other(t, "second", year)
-	h := open(t, time.Hour, first)
+	h := open(t, first)
 	pinned := h.Pinned()
 	require.Empty(t, h.Warnings())
 
@@ -152,6 +150,7 @@ func TestAMistakeKeepsWhatRuns(t *testing.T) {
 	require.NoError(t, err)
 	certtest.Write(t, h.pair.Key, key)
 	certtest.Join(t, h.pinFile, second)
+	h.look()
 	h.look()
 	require.Equal(t, h.pair.TLS.Leaf.Raw, h.shown(t, tls.VersionTLS13).Raw)
 	require.True(t, pinned(second.TLS.Leaf))
@@ -176,6 +175,7 @@ func TestAMistakeKeepsWhatRuns(t *testing.T) {
 	require.Equal(t, map[string]float64{listener: 0, salesforce: 0}, h.gauge(t, "beckon_certificate_reload_failed"))
 	require.NoError(t, os.Remove(h.pinFile))
 	h.look()
+	h.look()
 	require.ErrorContains(t, h.pins.problem, "no such file")
 	require.True(t, pinned(second.TLS.Leaf))
 }
@@ -183,14 +183,10 @@ func TestAMistakeKeepsWhatRuns(t *testing.T) {
 // A pair is two files, and a look may come between them: that is no mistake. Two looks that find it are.
 func TestAPairThatIsHalfWrittenIsNoMistakeYet(t *testing.T) {
 	t.Parallel()
-	h := open(t, time.Hour)
+	h := open(t)
 	renewed := other(t, "renewed", 2*year)
 	certtest.Join(t, h.pair.Cert, renewed)
-	k := &kept[tls.Certificate]{
-		source: serverFiles(h.pair.Cert, h.pair.Key), name: "half", expires: h.server.expires,
-		log: slog.New(slog.DiscardHandler), metrics: newMetrics(),
-	}
-	k.running.Store(h.server.running.Load())
+	k := h.server
 	k.look(t.Context(), false)
 	require.Empty(t, k.warning())
 	k.look(t.Context(), false)
@@ -206,7 +202,7 @@ func TestAPairThatIsHalfWrittenIsNoMistakeYet(t *testing.T) {
 func TestExpired(t *testing.T) {
 	t.Parallel()
 	old, last := other(t, "old", -time.Hour), other(t, "last", year)
-	h := open(t, time.Hour, old, last)
+	h := open(t, old, last)
 	require.True(t, h.Pinned()(old.TLS.Leaf), "a date says nothing about a key")
 	require.InDelta(t, float64(last.TLS.Leaf.NotAfter.Unix()), h.gauge(t, "beckon_certificate_expiry_timestamp_seconds")[salesforce], 0)
 	require.Empty(t, h.Warnings())
