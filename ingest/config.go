@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -45,6 +46,9 @@ type Salesforce struct {
 	Orgs []notification.OrgID
 	// PathSecret, when set, makes /salesforce/outbound-messages/<secret> the only endpoint.
 	PathSecret string
+	// Pinned tells whether a client certificate is accepted, of which the handshake has proven the key. When set, a request
+	// without a certificate that it accepts is refused. nil: none is asked for.
+	Pinned func(*x509.Certificate) bool
 	// MaxBody is the largest body in bytes. Default 16 MiB.
 	MaxBody int64
 	// Limits bound what a document may ask of the decoder. Default salesforce.DefaultLimits.

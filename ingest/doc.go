@@ -12,7 +12,8 @@
 //     a panic too, is a SOAP fault without one, and Salesforce sends the envelope again.
 //   - What is stored is the XML as it came, after the decoder accepted it whole, with the text of SessionId (a bearer
 //     token of the organisation) removed.
-//   - One organisation that is not configured, a wrong path secret, a forged signature: refused, counted, nothing else.
+//   - One organisation that is not configured, a missing or wrong client certificate (where certificates are pinned), a wrong
+//     path secret, a forged signature: refused, counted, nothing else.
 //   - The answer is never a redirect, and Host and X-Forwarded headers are never believed.
 //   - Work in progress is bounded in number and in bytes; Twilio's callbacks have slots of their own, so that a flood of
 //     envelopes does not keep an opt-out waiting.
@@ -23,6 +24,8 @@
 // The table of answers stands in errors.go. In short, for Salesforce:
 //
 //	never acceptable            status  fault   reason label
+//	no client certificate       403     Client  no_client_cert
+//	not a pinned one            403     Client  wrong_client_cert
 //	not the endpoint or secret  404     Client  not_found
 //	not a POST                  405     Client  method
 //	JSON or a compressed body   415     Client  media_type

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -18,9 +19,12 @@ import (
 	"github.com/beckonhq/beckon/internal/stream"
 )
 
-// takeEnvelope is the way of one outbound message: endpoint, body, document, organisation, storage, acknowledgement.
+// takeEnvelope is the way of one outbound message: client certificate, endpoint, body, document, organisation, storage, acknowledgement.
 func (i *Ingest) takeEnvelope(w http.ResponseWriter, r *http.Request) (accepted, error) {
 	received := time.Now()
+	if err := i.checkClient(r.TLS); err != nil {
+		return nil, err
+	}
 	if err := i.checkEndpoint(r); err != nil {
 		return nil, err
 	}
@@ -59,7 +63,22 @@ func (i *Ingest) takeEnvelope(w http.ResponseWriter, r *http.Request) (accepted,
 	}, nil
 }
 
-// checkEndpoint looks at everything before the body.
+// checkClient looks at the certificate of the connection, for each request anew: a pin may be gone since the handshake. It goes
+// before the path, so that nobody without the certificate learns whether a path secret is right.
+func (i *Ingest) checkClient(connection *tls.ConnectionState) error {
+	switch pinned := i.cfg.Salesforce.Pinned; {
+	case pinned == nil:
+		return nil
+	case connection == nil || len(connection.PeerCertificates) == 0:
+		return errNoClientCert
+	case !pinned(connection.PeerCertificates[0]):
+		// What stands in the certificate is the sender's choice; its hash tells an operator which one to pin.
+		return fmt.Errorf("%w, its SHA-256 is %x", errWrongClientCert, sha256.Sum256(connection.PeerCertificates[0].Raw))
+	}
+	return nil
+}
+
+// checkEndpoint looks at everything else before the body.
 func (i *Ingest) checkEndpoint(r *http.Request) error {
 	given := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, PathSalesforce), "/")
 	given = strings.TrimSuffix(given, "/")

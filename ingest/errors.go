@@ -13,19 +13,21 @@ var (
 	// ErrConfig is wrapped by every error of New.
 	ErrConfig = errors.New("ingest configuration")
 
-	errNotFound     = errors.New("no such endpoint")
-	errMethod       = errors.New("method is not POST")
-	errMediaType    = errors.New("body is JSON or compressed")
-	errCharset      = errors.New("body is not in UTF-8, by its content type")
-	errTooLarge     = errors.New("body is larger than the limit")
-	errUnreadable   = errors.New("body could not be read")
-	errUnknownOrg   = errors.New("organisation is not configured")
-	errBusy         = errors.New("too much work in progress")
-	errBadSignature = errors.New("signature is missing or wrong")
-	errNoPublicURL  = errors.New("no public URL is configured to check signatures with")
-	errNoSID        = errors.New("callback has no usable MessageSid")
-	errSession      = errors.New("envelope cannot be read any more without its session")
-	errPanic        = errors.New("handler panicked")
+	errNotFound        = errors.New("no such endpoint")
+	errNoClientCert    = errors.New("no client certificate was shown")
+	errWrongClientCert = errors.New("the client certificate is not one of the pinned ones")
+	errMethod          = errors.New("method is not POST")
+	errMediaType       = errors.New("body is JSON or compressed")
+	errCharset         = errors.New("body is not in UTF-8, by its content type")
+	errTooLarge        = errors.New("body is larger than the limit")
+	errUnreadable      = errors.New("body could not be read")
+	errUnknownOrg      = errors.New("organisation is not configured")
+	errBusy            = errors.New("too much work in progress")
+	errBadSignature    = errors.New("signature is missing or wrong")
+	errNoPublicURL     = errors.New("no public URL is configured to check signatures with")
+	errNoSID           = errors.New("callback has no usable MessageSid")
+	errSession         = errors.New("envelope cannot be read any more without its session")
+	errPanic           = errors.New("handler panicked")
 )
 
 const reasonMalformed = "malformed"
@@ -51,6 +53,12 @@ func answers() []answerRow {
 	)
 	return []answerRow{
 		{errNotFound, answer{"not_found", http.StatusNotFound, client, "there is nothing here"}},
+		{errNoClientCert, answer{
+			"no_client_cert", http.StatusForbidden, client, "a client certificate is needed, and none was shown",
+		}},
+		{errWrongClientCert, answer{
+			"wrong_client_cert", http.StatusForbidden, client, "the client certificate is not one that is accepted here",
+		}},
 		{errMethod, answer{
 			"method", http.StatusMethodNotAllowed, client,
 			"this endpoint of Beckon, for outbound messages of Salesforce and callbacks of Twilio, takes POST requests only",

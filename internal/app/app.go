@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/beckonhq/beckon/dispatcher"
+	"github.com/beckonhq/beckon/internal/certificates"
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/embedded"
 	"github.com/beckonhq/beckon/internal/embedded/natsd"
@@ -44,8 +45,8 @@ type Options struct {
 	Roles   []string
 	Log     *slog.Logger
 	Version string
-	Reload  <-chan os.Signal // each value reloads rules and templates; may be nil
-	Look    time.Duration    // between two looks at the life of ledger and belt; default 5 s
+	Reload  <-chan os.Signal // each value reloads rules, templates and certificates; may be nil
+	Look    time.Duration    // between two looks at the life of ledger and belt, and at certificate files; default 5 s
 	Public  net.Listener     // serves instead of the configured public address; may be nil. For a free port that must be known before
 }
 
@@ -56,26 +57,28 @@ type App struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 
-	closers    closers
-	lock       *embedded.DirLock
-	natsd      *natsd.Server
-	conn       *nats.Conn
-	stream     *stream.Client
-	store      *store.Store
-	streaming  chan struct{} // closed when the streams are open
-	pooled     chan struct{} // closed when there is a pool of database connections
-	migrated   chan struct{} // closed when the schema is there
-	doorOpen   chan struct{} // closed when the public listener listens
-	policies   *policies
-	reactions  *twilio.Reactions
-	law        *quiet.Law
-	syncDoubt  atomic.Pointer[string] // what NATS confirms may be lost, and what to do; nil when all is well
-	dispatcher atomic.Pointer[dispatcher.Dispatcher]
-	keeper     atomic.Pointer[lifemark.Keeper]
-	addresses  embedded.Addresses
-	public     *listener
-	admin      *listener
-	probes     *probes
+	closers   closers
+	lock      *embedded.DirLock
+	natsd     *natsd.Server
+	conn      *nats.Conn
+	stream    *stream.Client
+	store     *store.Store
+	streaming chan struct{} // closed when the streams are open
+	pooled    chan struct{} // closed when there is a pool of database connections
+	migrated  chan struct{} // closed when the schema is there
+	doorOpen  chan struct{} // closed when the public listener listens
+	policies  *policies
+	// certificates are those of the public listener; nil without TLS.
+	certificates *certificates.Certificates
+	reactions    *twilio.Reactions
+	law          *quiet.Law
+	syncDoubt    atomic.Pointer[string] // what NATS confirms may be lost, and what to do; nil when all is well
+	dispatcher   atomic.Pointer[dispatcher.Dispatcher]
+	keeper       atomic.Pointer[lifemark.Keeper]
+	addresses    embedded.Addresses
+	public       *listener
+	admin        *listener
+	probes       *probes
 
 	work     *errgroup.Group // roles and what serves them
 	cancel   context.CancelFunc
@@ -118,6 +121,8 @@ func Start(ctx context.Context, opts Options) (*App, error) {
 		{"quiet hours", a.loadLaw},
 		{"rules", a.loadRules},
 		{"reactions", a.loadReactions},
+		{"certificates", a.loadCertificates},
+		{"reloads", a.startReloads},
 		{"data directory", a.lockDir},
 		{"NATS", a.startNATS},
 		{privateListener, a.startAdmin},

@@ -2,14 +2,15 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/sync/errgroup"
 )
 
 // Time-outs of both listeners. A body of 16 MiB must arrive within readTimeout; Salesforce itself gives up after 60 s.
@@ -26,6 +27,7 @@ type listener struct {
 	net.Listener
 
 	server *http.Server
+	secure bool // it speaks TLS
 }
 
 // newEcho makes an echo that writes nothing on its own and never redirects.
@@ -35,24 +37,29 @@ func newEcho() *echo.Echo {
 	return e
 }
 
-// listen opens the address and serves on it beside the other work. The name is for errors.
-func listen(ctx context.Context, name, address string, handler http.Handler, work *errgroup.Group) (*listener, error) {
+// listen opens the address and serves on it beside the other work, with TLS when secure is not nil. The name is for errors.
+func (a *App) listen(ctx context.Context, name, address string, handler http.Handler, secure *tls.Config) (*listener, error) {
 	var config net.ListenConfig
 	socket, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	return serve(name, socket, handler, work), nil
+	return a.serve(name, socket, handler, secure), nil
 }
 
 // serve serves on a socket that listens already; the socket is closed with the listener.
-func serve(name string, socket net.Listener, handler http.Handler, work *errgroup.Group) *listener {
-	l := &listener{Listener: socket, server: &http.Server{
+func (a *App) serve(name string, socket net.Listener, handler http.Handler, secure *tls.Config) *listener {
+	l := &listener{Listener: socket, secure: secure != nil, server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, TLSConfig: secure,
+		ErrorLog: slog.NewLogLogger(serverLog{a.log.With("part", name).Handler()}, slog.LevelWarn),
 	}}
-	work.Go(func() error {
-		if err := l.server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+	serve := l.server.Serve
+	if l.secure {
+		serve = func(socket net.Listener) error { return l.server.ServeTLS(socket, "", "") }
+	}
+	a.work.Go(func() error {
+		if err := serve(socket); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("the %s ended: serve on %s: %w", name, socket.Addr(), err)
 		}
 		return nil
@@ -69,7 +76,11 @@ func (l *listener) url() string {
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	scheme := "http://"
+	if l.secure {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
 }
 
 // shutdown stops accepting and waits for requests in progress; at the end of ctx it cuts them off.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -122,6 +123,22 @@ func (l *lines) parts(t *testing.T, message string) []string {
 			parts = append(parts, line.Part)
 		}
 	}
+}
+
+// levels are those of the lines whose message has this text.
+func (l *lines) levels(t *testing.T, text string) []string {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var levels []string
+	for line := range bytes.Lines(l.text.Bytes()) {
+		var said struct{ Msg, Level string }
+		require.NoError(t, json.Unmarshal(line, &said))
+		if strings.Contains(said.Msg, text) {
+			levels = append(levels, said.Level)
+		}
+	}
+	return levels
 }
 
 // house is a running process.

@@ -173,7 +173,7 @@ func (a *App) newLane(sender config.Sender) (dispatcher.Lane, error) {
 	}, nil
 }
 
-func (a *App) loadRules(ctx, running context.Context) error {
+func (a *App) loadRules(ctx, _ context.Context) error {
 	if !a.has(config.RoleRouter) {
 		return nil
 	}
@@ -185,7 +185,6 @@ func (a *App) loadRules(ctx, running context.Context) error {
 		a.log.WarnContext(ctx, "a rule may not do what it seems to", "where", warning.String())
 	}
 	a.log.InfoContext(ctx, "rules are loaded", "rule_set", a.policies.rules().Version(), "rules", a.policies.rules().Len())
-	a.work.Go(func() error { return a.policies.watch(running, a.opts.Reload) })
 	return nil
 }
 
@@ -208,6 +207,7 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 	door, err := ingest.New(ingest.Config{
 		Salesforce: ingest.Salesforce{
 			Orgs: a.cfg.Salesforce.OrgIDs, PathSecret: a.cfg.Salesforce.PathSecret.Reveal(), MaxBody: a.cfg.Salesforce.MaxBodyBytes,
+			Pinned: a.pinned(),
 		},
 		Twilio: ingest.Twilio{
 			Verifier: twilio.NewVerifier(tokens), PublicURL: a.cfg.HTTP.PublicURL, Senders: senders, Reactions: a.reactions,
@@ -221,13 +221,13 @@ func (a *App) startPublic(ctx, _ context.Context) error {
 	e := newEcho()
 	door.Mount(e) //nolint:contextcheck // each request brings its own context
 	if a.opts.Public != nil {
-		a.public = serve(publicListener, a.opts.Public, e, a.work)
-	} else if a.public, err = listen(ctx, publicListener, a.cfg.HTTP.Addr, e, a.work); err != nil {
+		a.public = a.serve(publicListener, a.opts.Public, e, a.publicTLS())
+	} else if a.public, err = a.listen(ctx, publicListener, a.cfg.HTTP.Addr, e, a.publicTLS()); err != nil {
 		return err
 	}
 	a.closers.add(publicListener, a.public.shutdown)
 	close(a.doorOpen)
-	a.log.InfoContext(ctx, "the door is open", "address", a.public.Addr().String())
+	a.log.InfoContext(ctx, "the door is open", "address", a.public.Addr().String(), "tls", a.certificates != nil)
 	return nil
 }
 
@@ -241,7 +241,7 @@ func (a *App) startAdmin(ctx, _ context.Context) error {
 	a.mountAPI(e.Group("/api/v1"))
 	mountProfiles(e.Group("/debug/pprof"))
 	var err error
-	if a.admin, err = listen(ctx, privateListener, a.cfg.HTTP.AdminAddr, e, a.work); err != nil {
+	if a.admin, err = a.listen(ctx, privateListener, a.cfg.HTTP.AdminAddr, e, nil); err != nil {
 		return err
 	}
 	a.closers.add(privateListener, a.admin.shutdown)
@@ -321,6 +321,9 @@ func (a *App) warnings() []string {
 	var warnings []string
 	if a.policies != nil && a.policies.Err() != nil {
 		warnings = append(warnings, "the changed rules are not used: "+a.policies.Err().Error())
+	}
+	if a.certificates != nil {
+		warnings = append(warnings, a.certificates.Warnings()...)
 	}
 	if keeper := a.keeper.Load(); keeper != nil {
 		warnings = append(warnings, keeper.Warnings()...)

@@ -79,8 +79,8 @@ func rules() []rule {
 			ban:    []string{"internal/salesforcesim", "internal/twiliosim"}, deep: true,
 		},
 		{
-			reason: "test helpers stay in tests", ban: []string{"internal/pgtest", "internal/stream/streamtest"},
-			except: map[string]string{"internal/stream/streamtest": helpers},
+			reason: "test helpers stay in tests", ban: []string{"internal/pgtest", "internal/stream/streamtest", "internal/certificates/certtest"},
+			except: map[string]string{"internal/stream/streamtest": helpers, "internal/certificates/certtest": helpers},
 		},
 	}
 }

@@ -46,7 +46,7 @@ func (r *root) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the whole installation and say what to do",
-		Long: "Look at the configuration, rules, templates, reactions, opt-out words, quiet hours, data directory, NATS, Postgres, sender, public URL, the running server\n" +
+		Long: "Look at the configuration, rules, templates, reactions, opt-out words, quiet hours, data directory, NATS, Postgres, sender, public URL, certificates, the running server\n" +
 			"and Twilio, in this order, and say what to do about each problem. Nothing is changed and nothing is sent.\n\n" +
 			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.",
 		Example: "  beckon doctor\n  beckon doctor --offline --json",
@@ -119,6 +119,7 @@ func (r *root) diagnose(ctx context.Context, offline bool) []finding {
 		{"Postgres", d.postgres},
 		{"sender", d.sender},
 		{"public URL", d.publicURL},
+		{"certificates", d.certificates},
 		{"server", d.server},
 		{"Twilio", d.twilio},
 	} {

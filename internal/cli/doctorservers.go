@@ -168,7 +168,7 @@ func (d *doctor) publicURL(context.Context) []finding {
 	case err != nil:
 		return say(bad, "it is not a URL", "correct BECKON_PUBLIC_URL")
 	case u.Scheme != "https":
-		return say(warning, public+" is not https", "Salesforce sends to https with a trusted certificate only; put a proxy in front")
+		return say(warning, public+" is not https", "Salesforce sends to https with a trusted certificate only; put a proxy in front, or set BECKON_HTTP_TLS_CERT")
 	}
 	return say(good, public, "")
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/beckonhq/beckon/internal/certificates/certtest"
 	"github.com/beckonhq/beckon/internal/cli"
 	"github.com/beckonhq/beckon/internal/pgtest"
 )
@@ -34,6 +36,7 @@ func TestMain(m *testing.M) {
 //
 //	database      a new database in BECKON_DATABASE_URL, without tables
 //	nats          a new NATS server in BECKON_NATS_URL
+//	certificate NAME DAYS   makes NAME.pem and NAME.key, valid for so many days
 //	exits CODE beckon ARGS...   runs the program and demands that exit code
 //	await URL     waits until a GET of the URL answers 200
 //	await-output REGEX beckon ARGS...   runs the program until its output is like that
@@ -57,6 +60,7 @@ func TestScripts(t *testing.T) {
 					"database":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("BECKON_DATABASE_URL", pgtest.DSN(t)) },
 					"nats":         func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("BECKON_NATS_URL", natsURL(t)) },
 					"exits":        exits,
+					"certificate":  func(ts *testscript.TestScript, _ bool, args []string) { certificate(t, ts, args) },
 					"await":        await,
 					"await-output": func(ts *testscript.TestScript, _ bool, args []string) { until(ts, args[2:], "(?m)"+args[0]) },
 					"poison":       poison,
@@ -98,6 +102,13 @@ func poison(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	_, err = conn.RequestMsg(msg, 10*time.Second)
 	ts.Check(err)
+}
+
+func certificate(t *testing.T, ts *testscript.TestScript, args []string) {
+	t.Helper()
+	days, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	certtest.New(t, ts.MkAbs("."), args[0], time.Duration(days)*24*time.Hour)
 }
 
 func mustAbs(t *testing.T, path string) string {

@@ -20,7 +20,7 @@ func (r *root) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run Beckon, all of its roles or some",
-		Long: "Run Beckon until it is told to stop (Ctrl-C or SIGTERM). SIGHUP reads rules and templates again.\n\n" +
+		Long: "Run Beckon until it is told to stop (Ctrl-C or SIGTERM). SIGHUP reads rules, templates and certificates again.\n\n" +
 			"Without BECKON_NATS_URL and BECKON_DATABASE_URL, an embedded NATS and a private Postgres keep their data\n" +
 			"in the data directory.",
 		Example: "  beckon serve\n  beckon serve --roles ingest",

@@ -27,6 +27,7 @@ const idleGap = 20 * time.Second
 // salesforceFlags are the flags of simulate salesforce.
 type salesforceFlags struct {
 	endpoint, org, story, object string
+	clientCert, clientKey, ca    string
 	to, records                  []string
 	count, perEnvelope           int
 	rate, repeat                 float64
@@ -48,6 +49,7 @@ func (r *root) simulateSalesforce() *cobra.Command {
 			"the organisation from BECKON_SALESFORCE_ORG_IDS.",
 		Example: "  beckon simulate salesforce --once\n" +
 			"  beckon simulate salesforce --story case-escalated --to +14155550123 --count 10 --rate 5\n" +
+			"  beckon simulate salesforce --once --client-cert client.pem --client-key client.key --ca ca.pem\n" +
 			`  beckon simulate salesforce --object Invoice__c --record '{"Status__c": "Overdue"}'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,6 +62,9 @@ func (r *root) simulateSalesforce() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.endpoint, "endpoint", "", "the URL that receives the envelopes (default: the configured one)")
+	f.StringVar(&flags.clientCert, "client-cert", "", "show this certificate (a PEM file), as an organisation shows its API Client Certificate")
+	f.StringVar(&flags.clientKey, "client-key", "", "the private key of --client-cert (a PEM file)")
+	f.StringVar(&flags.ca, "ca", "", "trust the certificates in this PEM file instead of the machine's")
 	f.StringVar(&flags.org, "org", "", "the organisation to play (default: the first configured one)")
 	f.StringVar(&flags.story, "story", storyClosedWon, "the story to play")
 	f.StringSliceVar(&flags.to, "to", nil, "the mobile numbers of the people in the story (default: made-up ones)")
@@ -116,10 +121,16 @@ func (r *root) playSalesforce(ctx context.Context, cfg *config.Config, flags sal
 	if err != nil {
 		return err
 	}
+	client, err := flags.client()
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
 	play := &salesforcePlay{out: &lines{w: r.streams.Out}, flags: flags, r: r}
 	org, err := salesforcesim.New(salesforcesim.Config{
 		OrgID: salesforceOrg(cfg, flags.org), Endpoint: salesforceEndpoint(cfg, flags.endpoint),
 		Definitions: []salesforcesim.Definition{{Object: changes[0].object}}, Seed: flags.seed, BatchSize: flags.perEnvelope,
+		HTTPClient:     client,
 		RepeatAfterAck: flags.repeat, OnDelivery: play.delivered,
 	})
 	if errors.Is(err, salesforcesim.ErrConfig) || errors.Is(err, notification.ErrBadID) {
@@ -159,6 +170,9 @@ func salesforceEndpoint(cfg *config.Config, given string) string {
 	base := cfg.HTTP.PublicURL
 	if base == "" {
 		base = localURL(cfg.HTTP.Addr)
+		if cfg.HTTP.TLSCert != "" {
+			base = "https" + strings.TrimPrefix(base, "http")
+		}
 	}
 	if secret := cfg.Salesforce.PathSecret.Reveal(); secret != "" {
 		return base + ingest.PathSalesforce + "/" + secret

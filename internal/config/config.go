@@ -64,6 +64,8 @@ type HTTP struct {
 	AdminAddr string
 	// PublicURL is how the world reaches the public listener, without a slash at the end; empty when not set.
 	PublicURL string
+	// TLSCert and TLSKey are the paths of the certificate and the private key of the public listener; empty means no TLS.
+	TLSCert, TLSKey string
 	// MaxConcurrentRequests bounds the requests that the public listener works on at once.
 	MaxConcurrentRequests int
 }
@@ -105,6 +107,8 @@ type Salesforce struct {
 	OrgIDs []notification.OrgID
 	// PathSecret is the last part of the endpoint's path; empty means the path has none.
 	PathSecret Secret
+	// ClientCerts is the path of the client certificates of which one must be shown; empty means none is asked for.
+	ClientCerts string
 	// MaxBodyBytes is the size of the largest envelope.
 	MaxBodyBytes int64
 	// ConfirmTimeout is how long an envelope waits for its storage.

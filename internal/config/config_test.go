@@ -123,6 +123,9 @@ func TestProblems(t *testing.T) {
 		"confirm":        {env: "BECKON_CONFIRM_TIMEOUT=60s", want: "when Salesforce gives up"},
 		"replicas alone": {env: "BECKON_NATS_REPLICAS=3", want: "need BECKON_NATS_URL"},
 		"same listener":  {env: "BECKON_ADMIN_ADDR=:8080", want: "the private listener needs its own"},
+		"tls cert":       {env: "BECKON_HTTP_TLS_CERT=a.pem", want: "BECKON_HTTP_TLS_KEY belong together"},
+		"tls key":        {file: "http: {tls_key: a.key}", want: "BECKON_HTTP_TLS_KEY belong together"},
+		"pins alone":     {env: "BECKON_SALESFORCE_CLIENT_CERTS=c.pem", want: "only who ends TLS sees a client certificate"},
 		"query in url":   {env: "BECKON_PUBLIC_URL=https://x/?a=b", want: "without ? and #"},
 		"scheme":         {env: "BECKON_PUBLIC_URL=x.example.com", want: "want a URL such as"},
 		"body":           {env: "BECKON_MAX_BODY_BYTES=0", want: "want a number from 1024"},
@@ -286,4 +289,11 @@ func TestNATSCertificates(t *testing.T) {
 	require.ErrorContains(t, err, "belong together")
 	_, err = config.Load("", []string{"BECKON_NATS_CA=ca.pem"})
 	require.ErrorContains(t, err, "need BECKON_NATS_URL")
+}
+
+func TestListenerCertificates(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(file(t, "http: {tls_cert: a.pem, tls_key: a.key}\n"), []string{"BECKON_SALESFORCE_CLIENT_CERTS=pins.pem"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a.pem", "a.key", "pins.pem"}, []string{c.HTTP.TLSCert, c.HTTP.TLSKey, c.Salesforce.ClientCerts})
 }

@@ -18,6 +18,8 @@
 //	http.addr                      BECKON_HTTP_ADDR                :8080
 //	http.admin_addr                BECKON_ADMIN_ADDR               127.0.0.1:9090
 //	http.public_url                BECKON_PUBLIC_URL
+//	http.tls_cert                  BECKON_HTTP_TLS_CERT            empty: no TLS
+//	http.tls_key                   BECKON_HTTP_TLS_KEY
 //	http.max_concurrent_requests   BECKON_MAX_CONCURRENT_REQUESTS  512
 //	data_dir                       BECKON_DATA_DIR                 ./data
 //	nats.url                       BECKON_NATS_URL                 empty: embedded
@@ -31,6 +33,7 @@
 //	postgres.bin                   BECKON_POSTGRES_BIN             empty: search
 //	salesforce.org_ids             BECKON_SALESFORCE_ORG_IDS
 //	salesforce.path_secret         BECKON_SALESFORCE_PATH_SECRET
+//	salesforce.client_certs        BECKON_SALESFORCE_CLIENT_CERTS  empty: none is asked for
 //	salesforce.max_body_bytes      BECKON_MAX_BODY_BYTES           16777216
 //	salesforce.confirm_timeout     BECKON_CONFIRM_TIMEOUT          10s
 //	twilio.account_sid             TWILIO_ACCOUNT_SID

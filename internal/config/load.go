@@ -146,6 +146,13 @@ func (l *loader) relations() {
 	if (c.NATS.Cert == "") != (c.NATS.Key == "") {
 		l.problem(Problem{}, "BECKON_NATS_CERT and BECKON_NATS_KEY belong together: set both or none")
 	}
+	if (c.HTTP.TLSCert == "") != (c.HTTP.TLSKey == "") {
+		l.problem(Problem{}, "BECKON_HTTP_TLS_CERT and BECKON_HTTP_TLS_KEY belong together: set both or none")
+	}
+	if c.Salesforce.ClientCerts != "" && c.HTTP.TLSCert == "" {
+		l.problem(Problem{}, "BECKON_SALESFORCE_CLIENT_CERTS needs BECKON_HTTP_TLS_CERT and BECKON_HTTP_TLS_KEY: only who ends TLS "+
+			"sees a client certificate, and what a proxy writes into a header is not believed")
+	}
 	if c.HTTP.Addr == c.HTTP.AdminAddr && !strings.HasSuffix(c.HTTP.Addr, ":0") {
 		l.problem(Problem{}, "BECKON_HTTP_ADDR and BECKON_ADMIN_ADDR are the same: the private listener needs its own")
 	}
