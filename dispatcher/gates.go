@@ -65,8 +65,11 @@ func ruleGate(c *store.Candidate, _ message.Channel) ruling {
 
 func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
 	return func(c *store.Candidate, channel message.Channel) ruling {
-		if !sender.Has(channel) || !c.Message.Content.Has(channel) {
-			return ruling{refuse: message.ReasonNoRoute}
+		switch {
+		case !sender.Has(channel):
+			return ruling{refuse: message.ReasonNoRoute, words: "the sender has nothing to send from on " + string(channel)}
+		case !c.Message.Content.Has(channel):
+			return ruling{refuse: message.ReasonNoRoute, words: "there is no text for " + string(channel)}
 		}
 		return ruling{}
 	}
@@ -96,7 +99,7 @@ func consentGate(doubleOptIn bool) func(*store.Candidate, message.Channel) rulin
 // windowGate refuses WhatsApp when there is no approved template and the window for free text is closed.
 func windowGate(c *store.Candidate, channel message.Channel) ruling {
 	if channel == message.WhatsApp && c.Message.Content.WhatsApp.ContentSID == "" && !windowOpen(c) {
-		return ruling{refuse: message.ReasonNoRoute}
+		return ruling{refuse: message.ReasonNoRoute, words: "the WhatsApp window for free text is closed, and there is no approved template"}
 	}
 	return ruling{}
 }
@@ -123,6 +126,7 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 	if !c.ExpiresAt.IsZero() && !c.Now.Before(c.ExpiresAt) {
 		return store.Verdict{Expire: true}
 	}
+	l.files.orTemplate(&c)
 	worst, detail := message.ReasonNoRoute, ""
 	var answers []store.GateAnswer
 	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
@@ -137,7 +141,7 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 			}
 		case r.refuse == "":
 			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: passing(answers)}
-		case gravity(r.refuse) > gravity(worst):
+		case gravity(r.refuse) > gravity(worst) || detail == "" && r.refuse == worst:
 			worst, detail = r.refuse, r.words
 		}
 		answers = append(answers, answer(channel, name, r.refuse, r.words))
@@ -176,7 +180,7 @@ func gravity(reason message.Reason) int {
 		return 3
 	case message.ReasonNoConsent:
 		return 2
-	case message.ReasonQuietHours, message.ReasonUSMarketing:
+	case message.ReasonQuietHours, message.ReasonUSMarketing, message.ReasonBadMedia:
 		return 1
 	}
 	return 0

@@ -247,6 +247,24 @@ func TestNoMarketingTemplatesToTheUnitedStates(t *testing.T) {
 	}
 }
 
+func TestWhyThereIsNoRoute(t *testing.T) {
+	t.Parallel()
+	l := bare(Sender{Name: "default", WhatsAppFrom: whatsAppFrom})
+	free := both(person, "x")
+	free.Content.WhatsApp.ContentSID = ""
+	text := sms(person, "x")
+	text.Channels = []message.Channel{message.WhatsApp}
+	for want, m := range map[string]message.Message{
+		"the WhatsApp window for free text is closed, and there is no approved template": free,
+		"the sender has nothing to send from on sms":                                     sms(person, "x"),
+		"there is no text for whatsapp":                                                  text,
+	} {
+		got := l.judge(store.Candidate{Message: m, Now: time.Now()})
+		require.Equal(t, message.ReasonNoRoute, got.Suppress)
+		require.Equal(t, want, got.Detail)
+	}
+}
+
 func TestFilesGoOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{})

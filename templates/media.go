@@ -135,8 +135,9 @@ func (j *job) files(channel message.Channel, lang string) ([]string, bool) {
 	return urls, good
 }
 
-// lintMedia warns of files whose type nobody can tell before they are sent.
+// lintMedia warns of files whose type no name tells, and of those beside which nobody sees the text.
 func lintMedia(t *entry) []Warning {
+	table := media.Shipped()
 	var out []Warning
 	for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
 		list := t.media[channel]
@@ -144,12 +145,18 @@ func lintMedia(t *entry) []Warning {
 			continue
 		}
 		for _, one := range list.texts() {
-			if fixedEnding(one.source) == "" {
-				out = append(out, Warning{
-					Template: t.name, Channel: channel, File: t.file, Line: one.line, Column: one.column,
-					Message: "the URL has no ending that tells the type of the file: it fails at Twilio when the channel does not take it",
-				})
+			ending, words := fixedEnding(one.source), ""
+			switch {
+			case ending == "":
+				words = "the URL has no ending that tells the type of the file: it fails when the channel does not take it"
+			case table.HidesText(channel, ending):
+				words = "WhatsApp shows no text beside such a file: the file alone arrives"
+			default:
+				continue
 			}
+			out = append(out, Warning{
+				Template: t.name, Channel: channel, File: t.file, Line: one.line, Column: one.column, Message: words,
+			})
 		}
 	}
 	return out

@@ -165,6 +165,11 @@ func otherSettings() []setting {
 		def("dispatch.inbound_check", "BECKON_INBOUND_CHECK", "5m",
 			"How often Twilio is asked for replies whose webhooks were missed.",
 			func(c *Config) value { return duration(&c.Dispatch.InboundCheck) }),
+		def("dispatch.media_check", "BECKON_MEDIA_CHECK", "yes",
+			"Whether the servers of pictures and files are asked for type and size before sending: yes, private (also in private networks) or no.",
+			func(c *Config) value {
+				return oneOf(&c.Dispatch.MediaCheck, MediaCheckYes, MediaCheckPrivate, MediaCheckNo)
+			}),
 		def("consent.opt_out_file", "BECKON_OPT_OUT_FILE", "",
 			"A file with words and wordings of opt-outs that adds to the shipped ones; read at start.",
 			func(c *Config) value { return text(&c.Consent.OptOutFile) }),
