@@ -135,6 +135,31 @@ func (j *job) files(channel message.Channel, lang string) ([]string, bool) {
 	return urls, good
 }
 
+// FixedFile is a picture or file whose URL has no variable in it.
+type FixedFile struct {
+	Template, File string
+	Channel        message.Channel
+	URL            string
+}
+
+// FixedFiles lists the pictures and files whose URLs are the same for everybody, sorted by template.
+func (s *Set) FixedFiles() []FixedFile {
+	var out []FixedFile
+	for _, name := range s.Names() {
+		t := s.byName[name]
+		for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
+			if list := t.media[channel]; list != nil {
+				for _, one := range list.texts() {
+					if !strings.Contains(one.source, "{{") {
+						out = append(out, FixedFile{Template: name, File: t.file, Channel: channel, URL: strings.TrimSpace(one.source)})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
 // lintMedia warns of files whose type no name tells, and of those beside which nobody sees the text.
 func lintMedia(t *entry) []Warning {
 	table := media.Shipped()

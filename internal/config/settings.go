@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Setting describes one value for people: docs/configuration.md is made from it.
 type Setting struct {
 	// Path is its place in beckon.yaml, for example http.addr.
@@ -139,6 +141,9 @@ func twilioSettings() []setting {
 	}
 }
 
+// longestSend is within the minute that the dispatcher keeps from the end of WhatsApp's 24-hour window.
+const longestSend = 45 * time.Second
+
 func otherSettings() []setting {
 	return []setting{
 		def("rules_dir", "BECKON_RULES_DIR", "./rules", "The rule files; read at start, on change and on SIGHUP.",
@@ -150,8 +155,8 @@ func otherSettings() []setting {
 			"The region (ISO 3166-1) of phone numbers that are written without a country code.",
 			func(c *Config) value { return region(&c.DefaultRegion) }),
 		def("dispatch.send_timeout", "BECKON_SEND_TIMEOUT", "10s",
-			"The deadline of one call to Twilio; the lease of an attempt is derived from it.",
-			func(c *Config) value { return duration(&c.Dispatch.SendTimeout) }),
+			"The deadline of one call to Twilio, at most 45s; the lease of an attempt is derived from it.",
+			func(c *Config) value { return durationUpTo(&c.Dispatch.SendTimeout, longestSend) }),
 		def("dispatch.reconcile_after", "BECKON_RECONCILE_AFTER", "20s",
 			"The wait before an unknown outcome is looked up, and between the two look-ups.",
 			func(c *Config) value { return duration(&c.Dispatch.ReconcileAfter) }),
