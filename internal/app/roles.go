@@ -202,6 +202,7 @@ func (a *App) loadRules(ctx, running context.Context) error {
 	for _, warning := range a.policies.rules().Warnings() {
 		a.log.WarnContext(ctx, "a rule may not do what it seems to", "where", warning.String())
 	}
+	a.warnOfPlaceholders(ctx)
 	a.log.InfoContext(ctx, "rules are loaded", "rule_set", a.policies.rules().Version(), "rules", a.policies.rules().Len())
 	a.work.Go(func() error { return a.policies.watch(running, a.opts.Reload) })
 	return nil

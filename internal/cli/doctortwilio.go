@@ -183,7 +183,7 @@ func compareTemplate(use templates.ContentUse, bySID map[string]twilio.Template,
 	f.Text += " " + use.SID
 	found, there := bySID[use.SID]
 	switch problem := variablesDiffer(use.Keys, found.Variables); {
-	case !there && isPlaceholder(use.SID):
+	case !there && use.Placeholder():
 		f.Status, f.Text, f.Advice = warning, f.Text+" is a placeholder", "put in the SID of a template of your account: WhatsApp takes only free text until then"
 	case !there:
 		f.Text, f.Advice = f.Text+" is not in the account", "correct content_sid in "+use.File
@@ -216,9 +216,6 @@ func variablesDiffer(ours, theirs []string) error {
 	}
 	return errors.Join(problems...)
 }
-
-// isPlaceholder tells whether a SID is one that the shipped templates have.
-func isPlaceholder(sid string) bool { return strings.HasPrefix(sid, "HX"+strings.Repeat("0", 24)) }
 
 // sameLanguage compares by the first part: en_US of Twilio serves en.
 func sameLanguage(ours, theirs string) bool {

@@ -140,7 +140,8 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
 	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.caps, m.attempts, m.tries, m.channel,
 	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now(),
-	exists (select 1 from rule_pause p where p.rule = m.rule), m.program, m.origin, m.origin_key`
+	exists (select 1 from rule_pause p where p.rule = m.rule), m.program, m.origin, m.origin_key,
+	m.detail`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	var c Candidate
@@ -149,7 +150,7 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
 		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours, &m.Caps,
 		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.Paused, &m.Program,
-		(*string)(&m.Origin), &m.OriginKey)
+		(*string)(&m.Origin), &m.OriginKey, &m.Detail)
 	if err != nil {
 		return nil, err
 	}
