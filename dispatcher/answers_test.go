@@ -42,7 +42,7 @@ func TestStopAndHelpAreAnsweredOnce(t *testing.T) {
 	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
 	w.answering()
 	w.written(whatsAppFrom) // so that the simulator knows of the window too
-	for range 2 { // Twilio, or the belt, brings it again
+	for range 2 {           // Twilio, or the belt, brings it again
 		w.reply(w.whatsApp("STOP", "SM00000000000000000000000000000a01"))
 	}
 	w.reply(w.whatsApp("stop", "SM00000000000000000000000000000a02"))

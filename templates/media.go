@@ -170,7 +170,8 @@ func lintMedia(t *entry) []Warning {
 			continue
 		}
 		for _, one := range list.texts() {
-			ending, words := fixedEnding(one.source), ""
+			ending := fixedEnding(one.source)
+			var words string
 			switch {
 			case ending == "":
 				words = "the URL has no ending that tells the type of the file: it fails when the channel does not take it"

@@ -38,8 +38,8 @@ func (r *root) doctorTwilio() *cobra.Command {
 				return err
 			}
 			d := &doctor{cfg: p.cfg}
-			rules, unread := rulesByTemplate(p)
-			found := append(unread, d.compare(cmd.Context(), p.templates, rules)...)
+			rules, found := rulesByTemplate(p)
+			found = append(found, d.compare(cmd.Context(), p.templates, rules)...)
 			return r.report(append(found, d.fixedFiles(cmd.Context(), p.templates)...), asJSON)
 		},
 	}

@@ -109,7 +109,7 @@ func TestCacheAsksOnceInTheBackground(t *testing.T) {
 		var calls atomic.Int64
 		c := newTestCache(t, answering(func(*http.Request) (*http.Response, error) {
 			calls.Add(1)
-			time.Sleep(time.Second) // of the bubble
+			<-time.After(time.Second) // of the bubble
 			return picture(), nil
 		}))
 		defer c.Close()
@@ -117,12 +117,12 @@ func TestCacheAsksOnceInTheBackground(t *testing.T) {
 			_, answer := c.Ask("https://example.com/a.png")
 			require.Equal(t, Pending, answer)
 		}
-		time.Sleep(1100 * time.Millisecond)
+		<-time.After(1100 * time.Millisecond)
 		facts, answer := c.Ask("https://example.com/a.png")
 		require.Equal(t, Known, answer)
 		require.Equal(t, Facts{"image/png", 5}, facts)
 		require.Equal(t, int64(1), calls.Load())
-		time.Sleep(remembered)
+		<-time.After(remembered)
 		_, answer = c.Ask("https://example.com/a.png")
 		require.Equal(t, Pending, answer)
 		synctest.Wait()
@@ -143,7 +143,7 @@ func TestCacheGivesUp(t *testing.T) {
 			_, answer := c.Ask(link(n))
 			require.Equal(t, Pending, answer)
 		}
-		time.Sleep(longest + time.Millisecond)
+		<-time.After(longest + time.Millisecond)
 		for n := range many {
 			_, answer := c.Ask(link(n))
 			require.Equal(t, Unknown, answer, n)
