@@ -111,3 +111,19 @@ func TestBadFilesAreNotSent(t *testing.T) {
 	require.Equal(t, "file 1 is larger than 5242880 bytes", ended.Detail)
 	require.Equal(t, int64(2), w.sim.Stats().Creates)
 }
+
+// With the real cache: a server that can't be asked (here since its address is private) holds the message up for a moment only.
+func TestFilesOfASilentServerGoOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	config := w.config()
+	cache, err := mediaprobe.NewCache(mediaprobe.New(false), config.Metrics)
+	require.NoError(t, err)
+	t.Cleanup(cache.Close)
+	config.Files = cache
+	w.run(config)
+	m := sms(person, "look")
+	m.Content.SMS.Media = []string{"https://127.0.0.1:1/a.jpg"}
+	sent, _ := w.sim.Message(w.becomes(w.queue(m)[0], message.Delivered).SID)
+	require.Equal(t, m.Content.SMS.Media, sent.MediaURLs)
+}

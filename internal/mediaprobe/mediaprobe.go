@@ -50,12 +50,13 @@ func follow(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Probe asks by HEAD, and where that is not answered (URLs may be signed for GET alone) by a GET of the first byte.
+// Probe asks by HEAD, and where that is not answered (URLs may be signed for GET alone), or by a page, by a GET of the first byte: as
+// Twilio, which asks by both.
 func (p *Prober) Probe(ctx context.Context, link string) (Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	facts, err := p.ask(ctx, http.MethodHead, link)
-	if errors.Is(err, errNoFile) {
+	if errors.Is(err, errNoFile) || strings.HasPrefix(facts.ContentType, "text/html") {
 		facts, err = p.ask(ctx, http.MethodGet, link)
 	}
 	return facts, err

@@ -34,6 +34,14 @@ func files(t *testing.T) *httptest.Server {
 		w.WriteHeader(http.StatusPartialContent)
 		_, _ = w.Write([]byte{0xff})
 	})
+	mux.HandleFunc("/head-page.jpg", func(w http.ResponseWriter, r *http.Request) {
+		picture(w, "9")
+		if r.Method == http.MethodHead {
+			w.Header().Set("Content-Type", "text/html")
+			return
+		}
+		_, _ = w.Write(make([]byte, 9)) // all of it: the server knows no ranges
+	})
 	mux.HandleFunc("/page.jpg", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	})
@@ -52,10 +60,11 @@ func TestProbe(t *testing.T) {
 	server := files(t)
 	p := newProber(server.Client().Transport)
 	for path, want := range map[string]Facts{
-		"/plain.jpg":    {"image/jpeg", 7_000_000},
-		"/moved.jpg":    {"image/jpeg", 7_000_000},
-		"/get-only.jpg": {"image/jpeg", 1234},
-		"/page.jpg":     {"text/html; charset=utf-8", -1},
+		"/plain.jpg":     {"image/jpeg", 7_000_000},
+		"/moved.jpg":     {"image/jpeg", 7_000_000},
+		"/get-only.jpg":  {"image/jpeg", 1234},
+		"/head-page.jpg": {"image/jpeg", 9},
+		"/page.jpg":      {"text/html; charset=utf-8", -1},
 	} {
 		facts, err := p.Probe(t.Context(), server.URL+path)
 		require.NoError(t, err, path)

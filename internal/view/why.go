@@ -94,10 +94,24 @@ func whyMessage(m *TracedMessage, now time.Time) string {
 	case message.Expired:
 		return "it was not sent: it was too old when its turn came"
 	case message.Accepted, message.Sent, message.Delivered, message.Read:
-		return "it was sent and is " + m.State
+		return "it was sent and is " + m.State + moreThanOnce(m)
 	case message.Absent, message.Canceled, message.Refused: // of attempts only
 	}
 	return fmt.Sprintf("it is %s%s", m.State, facts(m))
+}
+
+// moreThanOnce tells of a message that several attempts brought.
+func moreThanOnce(m *TracedMessage) string {
+	n := 0
+	for _, a := range m.AttemptList {
+		if a.State == string(message.Delivered) || a.State == string(message.Read) {
+			n++
+		}
+	}
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", by %d attempts: the person has it more than once, since an earlier one was taken for failed and arrived after all", n)
 }
 
 func facts(m *TracedMessage) string {
