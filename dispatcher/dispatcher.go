@@ -102,6 +102,7 @@ type Config struct {
 	Belt     Belt
 	Ledger   Ledger
 	Standing Standing // optional: without it calls may always begin
+	Files    Files    // optional: without it pictures and files go out as they are
 
 	PublicURL      string                                // status callbacks are built from it; empty: none are asked for
 	SendTimeout    time.Duration                         // deadline of one call, counted from the claim; default 10 s

@@ -65,11 +65,22 @@ func ruleGate(c *store.Candidate, _ message.Channel) ruling {
 
 func routeGate(sender Sender) func(*store.Candidate, message.Channel) ruling {
 	return func(c *store.Candidate, channel message.Channel) ruling {
-		if !sender.Has(channel) || !c.Message.Content.Has(channel) {
-			return ruling{refuse: message.ReasonNoRoute}
+		switch {
+		case !sender.Has(channel):
+			return ruling{refuse: message.ReasonNoRoute, words: "the sender has nothing to send from on " + string(channel)}
+		case !c.Message.Content.Has(channel):
+			return ruling{refuse: message.ReasonNoRoute, words: cmp.Or(unrendered(c), "there is no text for "+string(channel))}
 		}
 		return ruling{}
 	}
+}
+
+// unrendered is what the router said when it could not render a channel, or one form of it; empty when it could.
+func unrendered(c *store.Candidate) string {
+	if c.Message.Attempts > 0 { // since then the detail is that of an attempt
+		return ""
+	}
+	return c.Message.Detail
 }
 
 // consentGate refuses a channel on which the person's newest word about the message's program is an opt-out, and, for marketing, any
@@ -96,7 +107,11 @@ func consentGate(doubleOptIn bool) func(*store.Candidate, message.Channel) rulin
 // windowGate refuses WhatsApp when there is no approved template and the window for free text is closed.
 func windowGate(c *store.Candidate, channel message.Channel) ruling {
 	if channel == message.WhatsApp && c.Message.Content.WhatsApp.ContentSID == "" && !windowOpen(c) {
-		return ruling{refuse: message.ReasonNoRoute}
+		words := "the WhatsApp window for free text is closed, and there is no approved template"
+		if why := unrendered(c); why != "" {
+			words += ": " + why
+		}
+		return ruling{refuse: message.ReasonNoRoute, words: words}
 	}
 	return ruling{}
 }
@@ -123,6 +138,7 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 	if !c.ExpiresAt.IsZero() && !c.Now.Before(c.ExpiresAt) {
 		return store.Verdict{Expire: true}
 	}
+	l.files.orTemplate(&c)
 	worst, detail := message.ReasonNoRoute, ""
 	var answers []store.GateAnswer
 	for i := c.NextChannel; i < len(c.Message.Channels); i++ {
@@ -136,8 +152,8 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 				Wait: r.wait, Behind: r.behind, On: channel, Defer: r.defers, Answers: append(answers, answer(channel, name, "wait: "+r.behind, r.words)),
 			}
 		case r.refuse == "":
-			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: passing(answers)}
-		case gravity(r.refuse) > gravity(worst):
+			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: passing(answers, unrendered(&c))}
+		case gravity(r.refuse) > gravity(worst) || detail == "" && r.refuse == worst:
 			worst, detail = r.refuse, r.words
 		}
 		answers = append(answers, answer(channel, name, r.refuse, r.words))
@@ -146,9 +162,11 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 }
 
 // passing are the answers worth keeping of a message that goes: not that a channel before has no route, which is so for all
-// messages of its rule, and would cost each of them a row.
-func passing(answers []store.GateAnswer) []store.GateAnswer {
-	return slices.DeleteFunc(answers, func(a store.GateAnswer) bool { return a.Gate == routeName })
+// messages of its rule, and would cost each of them a row; unless this one could not be rendered for the channel.
+func passing(answers []store.GateAnswer, unrendered string) []store.GateAnswer {
+	return slices.DeleteFunc(answers, func(a store.GateAnswer) bool {
+		return a.Gate == routeName && (unrendered == "" || a.Words != unrendered)
+	})
 }
 
 func answer(channel message.Channel, gate string, reason message.Reason, words string) store.GateAnswer {
@@ -176,7 +194,7 @@ func gravity(reason message.Reason) int {
 		return 3
 	case message.ReasonNoConsent:
 		return 2
-	case message.ReasonQuietHours, message.ReasonUSMarketing:
+	case message.ReasonQuietHours, message.ReasonUSMarketing, message.ReasonBadMedia:
 		return 1
 	}
 	return 0

@@ -50,6 +50,7 @@ type lane struct {
 	Lane
 
 	gates   []gate
+	files   fileJudge
 	barrier barrier
 	round   int // of Standing
 	slots   chan struct{}
@@ -65,6 +66,7 @@ func (d *Dispatcher) newLane(config Lane) *lane {
 	worked := newNotifier()
 	d.inboundN = append(d.inboundN, worked)
 	l.barrier = barrier{belt: d.Belt, inbound: d.Inbound, worked: worked}
+	l.files = newFileJudge(d.Files)
 	l.breaker = newBreaker(d.Failures, d.ProbeAfter, l.noteLane)
 	for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
 		if config.Sender.Has(channel) {
@@ -74,7 +76,7 @@ func (d *Dispatcher) newLane(config Lane) *lane {
 			d.metrics.stopped.WithLabelValues(config.Sender.Name, string(channel)).Set(0)
 		}
 	}
-	l.gates = append(gates(config.Sender, d.Hours, d.DoubleOptIn), gate{"sender", l.stoppedGate})
+	l.gates = append(gates(config.Sender, d.Hours, d.DoubleOptIn), gate{"files", l.files.gate}, gate{"sender", l.stoppedGate})
 	d.metrics.breaker.WithLabelValues(config.Sender.Name).Set(0)
 	d.metrics.stopped.WithLabelValues(config.Sender.Name, everyChannel).Set(0)
 	return l

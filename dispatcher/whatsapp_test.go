@@ -247,6 +247,46 @@ func TestNoMarketingTemplatesToTheUnitedStates(t *testing.T) {
 	}
 }
 
+func TestWhyThereIsNoRoute(t *testing.T) {
+	t.Parallel()
+	l := bare(Sender{Name: "default", WhatsAppFrom: whatsAppFrom})
+	free := both(person, "x")
+	free.Content.WhatsApp.ContentSID = ""
+	text := sms(person, "x")
+	text.Channels = []message.Channel{message.WhatsApp}
+	for want, m := range map[string]message.Message{
+		"the WhatsApp window for free text is closed, and there is no approved template": free,
+		"the sender has nothing to send from on sms":                                     sms(person, "x"),
+		"there is no text for whatsapp":                                                  text,
+	} {
+		got := l.judge(store.Candidate{Message: m, Now: time.Now()})
+		require.Equal(t, message.ReasonNoRoute, got.Suppress)
+		require.Equal(t, want, got.Detail)
+	}
+}
+
+// A template whose variables WhatsApp would refuse is left out by the router. The trace tells why the message went another way, or none.
+func TestWhyATemplateWasLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	w.start()
+	const why = "variable 2 has a line break or a tab, which WhatsApp refuses"
+	m := both(person, "by SMS")
+	m.Content.WhatsApp, m.Detail = nil, why
+	id := w.queue(m)[0]
+	require.Equal(t, message.SMS, w.becomes(id, message.Delivered).Channel)
+	trace, err := w.Trace(t.Context(), id)
+	require.NoError(t, err)
+	require.Len(t, trace.Messages[0].Gates, 1)
+	require.Equal(t, why, trace.Messages[0].Gates[0].Answers[0].Words)
+
+	free := wa(german)
+	free.Content.WhatsApp.ContentSID, free.Detail = "", why
+	ended := w.becomes(w.queue(free)[0], message.Suppressed)
+	require.Equal(t, message.ReasonNoRoute, ended.Reason)
+	require.Equal(t, "the WhatsApp window for free text is closed, and there is no approved template: "+why, ended.Detail)
+}
+
 func TestFilesGoOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{})

@@ -140,6 +140,9 @@ type ContentUse struct {
 	File     string
 }
 
+// Placeholder tells whether the SID is one of the shipped templates, which stand for those of an account.
+func (c ContentUse) Placeholder() bool { return strings.HasPrefix(c.SID, "HX"+strings.Repeat("0", 24)) }
+
 // Contents lists the approved templates that the files name, sorted by template; those of one template as in its file.
 func (s *Set) Contents() []ContentUse {
 	var out []ContentUse

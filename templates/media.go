@@ -135,8 +135,34 @@ func (j *job) files(channel message.Channel, lang string) ([]string, bool) {
 	return urls, good
 }
 
-// lintMedia warns of files whose type nobody can tell before they are sent.
+// FixedFile is a picture or file whose URL has no variable in it.
+type FixedFile struct {
+	Template, File string
+	Channel        message.Channel
+	URL            string
+}
+
+// FixedFiles lists the pictures and files whose URLs are the same for everybody, sorted by template.
+func (s *Set) FixedFiles() []FixedFile {
+	var out []FixedFile
+	for _, name := range s.Names() {
+		t := s.byName[name]
+		for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
+			if list := t.media[channel]; list != nil {
+				for _, one := range list.texts() {
+					if !strings.Contains(one.source, "{{") {
+						out = append(out, FixedFile{Template: name, File: t.file, Channel: channel, URL: strings.TrimSpace(one.source)})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// lintMedia warns of files whose type no name tells, and of those beside which nobody sees the text.
 func lintMedia(t *entry) []Warning {
+	table := media.Shipped()
 	var out []Warning
 	for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
 		list := t.media[channel]
@@ -144,12 +170,19 @@ func lintMedia(t *entry) []Warning {
 			continue
 		}
 		for _, one := range list.texts() {
-			if fixedEnding(one.source) == "" {
-				out = append(out, Warning{
-					Template: t.name, Channel: channel, File: t.file, Line: one.line, Column: one.column,
-					Message: "the URL has no ending that tells the type of the file: it fails at Twilio when the channel does not take it",
-				})
+			ending := fixedEnding(one.source)
+			var words string
+			switch {
+			case ending == "":
+				words = "the URL has no ending that tells the type of the file: it fails when the channel does not take it"
+			case table.HidesText(channel, ending):
+				words = "WhatsApp shows no text beside such a file: the file alone arrives"
+			default:
+				continue
 			}
+			out = append(out, Warning{
+				Template: t.name, Channel: channel, File: t.file, Line: one.line, Column: one.column, Message: words,
+			})
 		}
 	}
 	return out

@@ -45,6 +45,20 @@ func TestMedia(t *testing.T) {
 	require.Len(t, warnings, 1)
 	require.Contains(t, warnings[0].Message, "no ending")
 	require.Equal(t, 7, warnings[0].Line)
+	require.Equal(t, []templates.FixedFile{{Template: "plan", File: "plan.yaml", Channel: "sms", URL: "https://example.com/a.png"}}, set.FixedFiles())
+}
+
+func TestTextThatNobodySees(t *testing.T) {
+	t.Parallel()
+	for link, hidden := range map[string]bool{"a.pdf": true, "{{.a}}.ogg": true, "a.jpg": false, "a.mp4": false} {
+		set, err := templates.Load(fstest.MapFS{"a.yaml": {Data: []byte("whatsapp: {text: {en: x}}\nmedia: {whatsapp: ['https://example.com/" + link + "']}")}})
+		require.NoError(t, err)
+		warnings := set.Lint()
+		require.Equal(t, hidden, len(warnings) == 1, link)
+		if hidden {
+			require.Contains(t, warnings[0].Message, "WhatsApp shows no text beside such a file")
+		}
+	}
 }
 
 func TestMediaMistakes(t *testing.T) {

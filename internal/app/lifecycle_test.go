@@ -56,7 +56,7 @@ func TestStopEndsPartsInOrder(t *testing.T) {
 	require.NotEmpty(t, a.NATSToken)
 	require.NoError(t, h.stop())
 	require.Equal(t, []string{
-		publicListener, "address file", "roles", "connections to Twilio", "life marks", "database connections", "streams", privateListener,
+		publicListener, "address file", "roles", "questions about files", "connections to Twilio", "life marks", "database connections", "streams", privateListener,
 		"NATS connection", "NATS server", "data directory",
 	}, h.log.parts(t, "stopped"))
 	require.Empty(t, h.log.parts(t, "stopped with an error"))

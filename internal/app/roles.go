@@ -14,6 +14,7 @@ import (
 	"github.com/beckonhq/beckon/dispatcher"
 	"github.com/beckonhq/beckon/ingest"
 	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/mediaprobe"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/telemetry"
@@ -130,12 +131,16 @@ func (a *App) newDispatcher() (runner, error) {
 	if err != nil {
 		return nil, err
 	}
+	files, err := a.files()
+	if err != nil {
+		return nil, err
+	}
 	if a.cfg.HTTP.PublicURL == "" {
 		a.log.Warn("BECKON_PUBLIC_URL is not set: Twilio is not asked to report deliveries")
 	}
 	stage, err := dispatcher.New(dispatcher.Config{
 		Lanes: lanes, Inbound: a.stream.Consumer(stream.Inbound), Status: a.stream.Consumer(stream.StatusCallbacks),
-		Belt: a.stream, Ledger: a.store, Standing: a.keeper.Load(), PublicURL: a.cfg.HTTP.PublicURL,
+		Belt: a.stream, Ledger: a.store, Standing: a.keeper.Load(), Files: files, PublicURL: a.cfg.HTTP.PublicURL,
 		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
 		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
 		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen), Answers: answers,
@@ -145,6 +150,19 @@ func (a *App) newDispatcher() (runner, error) {
 	})
 	a.dispatcher.Store(stage)
 	return stage, err
+}
+
+// files asks about pictures and files before they are sent; nil when that is switched off.
+func (a *App) files() (dispatcher.Files, error) {
+	if a.cfg.Dispatch.MediaCheck == config.MediaCheckNo {
+		return nil, nil //nolint:nilnil // they go out as they are
+	}
+	cache, err := mediaprobe.NewCache(mediaprobe.New(a.cfg.Dispatch.MediaCheck == config.MediaCheckPrivate), a.registry)
+	if err != nil {
+		return nil, err
+	}
+	a.closers.add("questions about files", func(context.Context) error { cache.Close(); return nil })
+	return cache, nil
 }
 
 // keep leaves out the kinds that are kept for ever.
@@ -184,6 +202,7 @@ func (a *App) loadRules(ctx, _ context.Context) error {
 	for _, warning := range a.policies.rules().Warnings() {
 		a.log.WarnContext(ctx, "a rule may not do what it seems to", "where", warning.String())
 	}
+	a.warnOfPlaceholders(ctx)
 	a.log.InfoContext(ctx, "rules are loaded", "rule_set", a.policies.rules().Version(), "rules", a.policies.rules().Len())
 	return nil
 }

@@ -108,6 +108,11 @@ func (r *root) confirm(question string) error {
 
 // parseWhen reads a time: how long ago (90m, 2h, 7d), a date, or a time in RFC 3339.
 func parseWhen(flag, text string, now time.Time) (time.Time, error) {
+	return parseWhenIn(flag, text, now, time.Local) //nolint:gosmopolitan // an operator's clock
+}
+
+// parseWhenIn is parseWhen with the zone of times that name none.
+func parseWhenIn(flag, text string, now time.Time, zone *time.Location) (time.Time, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
 			return now.AddDate(0, 0, -n), nil
@@ -117,7 +122,7 @@ func parseWhen(flag, text string, now time.Time) (time.Time, error) {
 		return now.Add(-ago), nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
-		if at, err := time.ParseInLocation(layout, text, time.Local); err == nil { //nolint:gosmopolitan // an operator's clock
+		if at, err := time.ParseInLocation(layout, text, zone); err == nil {
 			return at, nil
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/beckonhq/beckon/ingest"
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/twilio"
+	"github.com/beckonhq/beckon/router/rule"
 	"github.com/beckonhq/beckon/templates"
 )
 
@@ -25,7 +26,9 @@ func (r *root) doctorTwilio() *cobra.Command {
 		Use:   "twilio",
 		Short: "Compare senders, webhooks and WhatsApp templates with the Twilio account",
 		Long: "Ask Twilio whether the account is active, whether the senders exist and post their replies here, and whether each\n" +
-			"content_sid in the template files is an approved template with the same variables. Nothing is changed and nothing is sent.\n\n" +
+			"content_sid in the template files is an approved template with the same variables, of a category that fits the rules which\n" +
+			"use it. Ask the servers of pictures and files with fixed URLs whether these are what their channels take. Nothing is changed\n" +
+			"and nothing is sent.\n\n" +
 			"Exit code 1: there is a FAIL.",
 		Example: "  beckon doctor twilio\n  beckon doctor twilio --json",
 		Args:    noArgs,
@@ -35,7 +38,9 @@ func (r *root) doctorTwilio() *cobra.Command {
 				return err
 			}
 			d := &doctor{cfg: p.cfg}
-			return r.report(d.compare(cmd.Context(), p.templates), asJSON)
+			rules, found := rulesByTemplate(p)
+			found = append(found, d.compare(cmd.Context(), p.templates, rules)...)
+			return r.report(append(found, d.fixedFiles(cmd.Context(), p.templates)...), asJSON)
 		},
 	}
 	jsonFlag(cmd, &asJSON, "one JSON object a line")
@@ -43,7 +48,7 @@ func (r *root) doctorTwilio() *cobra.Command {
 }
 
 // compare asks the account of each sender. Accounts are told apart by their SIDs.
-func (d *doctor) compare(ctx context.Context, set *templates.Set) []finding {
+func (d *doctor) compare(ctx context.Context, set *templates.Set, rules map[string][]*rule.Rule) []finding {
 	if len(d.cfg.Senders) == 0 {
 		return []finding{{Check: "sender", Status: bad, Text: "no sender", Advice: "set TWILIO_MESSAGING_SERVICE_SID or TWILIO_FROM, or TWILIO_WHATSAPP_FROM"}}
 	}
@@ -56,13 +61,13 @@ func (d *doctor) compare(ctx context.Context, set *templates.Set) []finding {
 		}
 		seen = append(seen, sid)
 		limited, cancel := context.WithTimeout(ctx, accountTimeout)
-		all = append(all, d.compareAccount(limited, sender.Account, set)...)
+		all = append(all, d.compareAccount(limited, sender.Account, set, rules)...)
 		cancel()
 	}
 	return all
 }
 
-func (d *doctor) compareAccount(ctx context.Context, account config.Account, set *templates.Set) []finding {
+func (d *doctor) compareAccount(ctx context.Context, account config.Account, set *templates.Set, rules map[string][]*rule.Rule) []finding {
 	settings := d.twilioConfig(account)
 	if err := settings.Validate(); err != nil {
 		return []finding{{Check: "account", Status: bad, Text: err.Error(), Advice: "correct the Twilio settings"}}
@@ -91,7 +96,7 @@ func (d *doctor) compareAccount(ctx context.Context, account config.Account, set
 	if err != nil {
 		return append(all, finding{Check: "templates", Status: bad, Text: err.Error(), Advice: "they could not be compared"})
 	}
-	return append(all, compareTemplates(set.Contents(), theirs)...)
+	return append(all, compareTemplates(set.Contents(), theirs, rules)...)
 }
 
 // compareSender looks at the ways in which a sender sends.
@@ -150,7 +155,7 @@ func (d *doctor) webhook(of string, found twilio.Endpoint) finding {
 }
 
 // compareTemplates compares what the files name with what the account has.
-func compareTemplates(ours []templates.ContentUse, theirs []twilio.Template) []finding {
+func compareTemplates(ours []templates.ContentUse, theirs []twilio.Template, rules map[string][]*rule.Rule) []finding {
 	bySID := map[string]twilio.Template{}
 	for _, t := range theirs {
 		bySID[t.SID] = t
@@ -158,7 +163,7 @@ func compareTemplates(ours []templates.ContentUse, theirs []twilio.Template) []f
 	var all []finding
 	matched := 0
 	for _, use := range ours {
-		f := compareTemplate(use, bySID)
+		f := compareTemplate(use, bySID, rules[use.Template])
 		if f.Status == good {
 			matched++
 			continue
@@ -170,7 +175,7 @@ func compareTemplates(ours []templates.ContentUse, theirs []twilio.Template) []f
 	})
 }
 
-func compareTemplate(use templates.ContentUse, bySID map[string]twilio.Template) finding {
+func compareTemplate(use templates.ContentUse, bySID map[string]twilio.Template, rules []*rule.Rule) finding {
 	f := finding{Check: "templates", Status: bad, Text: use.Template}
 	if use.Language != "" {
 		f.Text += " (" + use.Language + ")"
@@ -178,7 +183,7 @@ func compareTemplate(use templates.ContentUse, bySID map[string]twilio.Template)
 	f.Text += " " + use.SID
 	found, there := bySID[use.SID]
 	switch problem := variablesDiffer(use.Keys, found.Variables); {
-	case !there && isPlaceholder(use.SID):
+	case !there && use.Placeholder():
 		f.Status, f.Text, f.Advice = warning, f.Text+" is a placeholder", "put in the SID of a template of your account: WhatsApp takes only free text until then"
 	case !there:
 		f.Text, f.Advice = f.Text+" is not in the account", "correct content_sid in "+use.File
@@ -190,6 +195,9 @@ func compareTemplate(use templates.ContentUse, bySID map[string]twilio.Template)
 		f.Status, f.Text, f.Advice = warning, f.Text+" is in the language "+found.Language+" at Twilio", "look whether it is the right one"
 	default:
 		f.Status = good
+		if words, advice := categoryDiffers(found.Category, rules); words != "" {
+			f.Status, f.Text, f.Advice = warning, f.Text+" "+words, advice
+		}
 	}
 	return f
 }
@@ -208,9 +216,6 @@ func variablesDiffer(ours, theirs []string) error {
 	}
 	return errors.Join(problems...)
 }
-
-// isPlaceholder tells whether a SID is one that the shipped templates have.
-func isPlaceholder(sid string) bool { return strings.HasPrefix(sid, "HX"+strings.Repeat("0", 24)) }
 
 // sameLanguage compares by the first part: en_US of Twilio serves en.
 func sameLanguage(ours, theirs string) bool {

@@ -5,7 +5,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/twilio"
+	"github.com/beckonhq/beckon/router/rule"
 	"github.com/beckonhq/beckon/templates"
 )
 
@@ -33,7 +35,7 @@ func TestCompareTemplates(t *testing.T) {
 		"in another language":  {use("en", sid), theirs("es", "approved"), warning, "is in the language es at Twilio"},
 		"our own placeholders": {use("en", shipped), []twilio.Template{{SID: shipped, Language: "en", Status: "approved"}}, "", ""},
 	} {
-		got := compareTemplates([]templates.ContentUse{c.ours}, c.theirs)
+		got := compareTemplates([]templates.ContentUse{c.ours}, c.theirs, nil)
 		if c.status == "" {
 			require.Len(t, got, 1, name)
 			require.Equal(t, "1 of 1 content_sid in the files are approved as they are used", got[0].Text, name)
@@ -43,5 +45,27 @@ func TestCompareTemplates(t *testing.T) {
 		require.Equal(t, c.status, got[0].Status, name)
 		require.Contains(t, got[0].Text, c.says, name)
 		require.NotEmpty(t, got[0].Advice, name)
+	}
+}
+
+func TestCategoryDiffers(t *testing.T) {
+	t.Parallel()
+	sells, tells := &rule.Rule{Name: "sells", Purpose: message.Marketing}, &rule.Rule{Name: "tells", Purpose: message.Transactional}
+	for _, c := range []struct {
+		category string
+		rules    []*rule.Rule
+		want     string
+	}{
+		{"MARKETING", []*rule.Rule{sells}, ""},
+		{"UTILITY", []*rule.Rule{tells}, ""},
+		{"AUTHENTICATION", []*rule.Rule{tells}, ""},
+		{"", []*rule.Rule{sells, tells}, ""},
+		{"MARKETING", nil, ""},
+		{"MARKETING", []*rule.Rule{sells, tells}, "is of the category MARKETING, and the rule tells is transactional"},
+		{"UTILITY", []*rule.Rule{tells, sells}, "is of the category UTILITY, and the rule sells is marketing"},
+	} {
+		words, advice := categoryDiffers(c.category, c.rules)
+		require.Equal(t, c.want, words)
+		require.Equal(t, c.want == "", advice == "")
 	}
 }

@@ -26,6 +26,7 @@ const centDigits = 4
 // statsFlags are the flags of stats.
 type statsFlags struct {
 	since, until  string
+	zone          string
 	by            []string
 	asJSON, asCSV bool
 }
@@ -35,10 +36,12 @@ func (r *root) stats() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats",
 		Short: "Sum up what was sent, delivered, read, replied to, and what it cost",
-		Long: "Sum up the attempts that Twilio took. A message that fell back to another channel counts on both. Days are those of UTC.\n" +
-			"Costs are estimated when BECKON_PRICES_FILE names a file with prices.\n\n" +
+		Long: "Sum up the attempts to send. SENT is those that Twilio took: each is DELIVERED, FAILED or OPEN (no final word yet). REFUSED is those\n" +
+			"that Twilio did not take; FAILED_BY_CODE has the codes of both. TWICE is messages that were delivered although a later attempt,\n" +
+			"for example by SMS, was made and delivered too. A message that fell back to another channel counts on both.\n" +
+			"Days, and times without a zone, are those of --zone. Costs are estimated when BECKON_PRICES_FILE names a file with prices.\n\n" +
 			"Dimensions: " + strings.Join(store.Dimensions(), ", ") + ".",
-		Example: "  beckon stats --since 7d\n  beckon stats --since 2026-05-01 --by rule,day --csv",
+		Example: "  beckon stats --since 7d\n  beckon stats --since 2026-05-01 --zone Europe/Berlin --by rule,day --csv",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query, err := flags.query(time.Now())
@@ -60,6 +63,7 @@ func (r *root) stats() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&flags.since, "since", "", "from when on: how long ago (90m, 2h, 7d) or a time")
 	cmd.Flags().StringVar(&flags.until, "until", "", "until when, the same")
+	cmd.Flags().StringVar(&flags.zone, "zone", "UTC", "time zone of the days, such as Europe/Berlin")
 	cmd.Flags().StringSliceVar(&flags.by, "by", []string{"rule", "channel"}, "what to group by, with commas; empty for one sum")
 	cmd.Flags().BoolVar(&flags.asCSV, "csv", false, "as CSV")
 	jsonFlag(cmd, &flags.asJSON, "one JSON object a line")
@@ -67,8 +71,11 @@ func (r *root) stats() *cobra.Command {
 }
 
 func (f *statsFlags) query(now time.Time) (store.FiguresQuery, error) {
-	q := store.FiguresQuery{By: f.by}
-	var err error
+	q := store.FiguresQuery{By: f.by, Zone: f.zone}
+	zone, err := time.LoadLocation(f.zone)
+	if err != nil || f.zone == "Local" {
+		return q, usagef("--zone is %q: want a time zone such as Europe/Berlin, or UTC", f.zone)
+	}
 	for i, name := range f.by {
 		switch {
 		case !slices.Contains(store.Dimensions(), name):
@@ -81,12 +88,12 @@ func (f *statsFlags) query(now time.Time) (store.FiguresQuery, error) {
 		return q, usagef("--json and --csv: want one of them")
 	}
 	if f.since != "" {
-		if q.Since, err = parseWhen("since", f.since, now); err != nil {
+		if q.Since, err = parseWhenIn("since", f.since, now, zone); err != nil {
 			return q, err
 		}
 	}
 	if f.until != "" {
-		if q.Until, err = parseWhen("until", f.until, now); err != nil {
+		if q.Until, err = parseWhenIn("until", f.until, now, zone); err != nil {
 			return q, err
 		}
 	}
@@ -119,10 +126,13 @@ type figureView struct {
 	Delivered int64             `json:"delivered"`
 	Read      int64             `json:"read"`
 	Failed    int64             `json:"failed"`
+	Open      int64             `json:"open"`
+	Refused   int64             `json:"refused"`
 	Codes     map[string]int64  `json:"failed_by_code"`
 	Replied   int64             `json:"replied"`
 	OptedOut  int64             `json:"opted_out"`
 	Segments  int64             `json:"segments"`
+	Twice     int64             `json:"delivered_twice"`
 	Cost      string            `json:"estimated_cost,omitempty"` // a decimal
 	Currency  string            `json:"currency,omitempty"`
 	Unpriced  int64             `json:"unpriced,omitempty"` // messages that the file has no price for
@@ -132,8 +142,8 @@ func newFigures(by []string, found []store.Figure, table *prices.Table) []figure
 	views := make([]figureView, len(found))
 	for i, f := range found {
 		v := figureView{
-			By: map[string]string{}, Sent: f.Sent, Delivered: f.Delivered, Read: f.Read, Failed: f.Failed, Codes: map[string]int64{},
-			Replied: f.Replied, OptedOut: f.OptedOut, Segments: f.Segments,
+			By: map[string]string{}, Sent: f.Sent, Delivered: f.Delivered, Read: f.Read, Failed: f.Failed, Open: f.Open, Refused: f.Refused,
+			Codes: map[string]int64{}, Twice: f.Twice, Replied: f.Replied, OptedOut: f.OptedOut, Segments: f.Segments,
 		}
 		for j, name := range by {
 			v.By[name] = f.By[j]
@@ -172,7 +182,8 @@ func (r *root) writeFigures(views []figureView, flags statsFlags) error {
 		return nil
 	}
 	priced := slices.ContainsFunc(views, func(v figureView) bool { return v.Currency != "" })
-	head := append(slices.Clone(flags.by), "sent", "delivered", "read", "failed", "failed_by_code", "replied", "opted_out", "segments")
+	head := append(slices.Clone(flags.by), "sent", "delivered", "read", "failed", "open", "refused", "failed_by_code", "replied", "opted_out", "segments",
+		"twice")
 	if priced {
 		head = append(head, "estimated_cost", "currency", "unpriced")
 	}
@@ -207,8 +218,8 @@ func (v *figureView) cells(by []string, priced bool) []string {
 		codes = append(codes, fmt.Sprintf("%s:%d", code, v.Codes[code]))
 	}
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
-	cells = append(cells, number(v.Sent), number(v.Delivered), number(v.Read), number(v.Failed), strings.Join(codes, " "), number(v.Replied),
-		number(v.OptedOut), number(v.Segments))
+	cells = append(cells, number(v.Sent), number(v.Delivered), number(v.Read), number(v.Failed), number(v.Open), number(v.Refused),
+		strings.Join(codes, " "), number(v.Replied), number(v.OptedOut), number(v.Segments), number(v.Twice))
 	if priced {
 		cells = append(cells, v.Cost, v.Currency, number(v.Unpriced))
 	}

@@ -16,7 +16,7 @@ func TestWriteFigures(t *testing.T) {
 	table, err := prices.Load("p", []byte("currency: USD\nprices: [{channel: sms, per: segment, price: 0.0075}]"))
 	require.NoError(t, err)
 	found := []store.Figure{{
-		By: []string{"a-rule", ""}, Sent: 5, Delivered: 3, Read: 1, Failed: 2, Replied: 1, OptedOut: 1, Segments: 7, Codes: map[int]int64{63024: 1, 30003: 1},
+		By: []string{"a-rule", ""}, Sent: 5, Delivered: 3, Read: 1, Failed: 1, Open: 1, Refused: 1, Twice: 1, Replied: 1, OptedOut: 1, Segments: 7, Codes: map[int]int64{63024: 1, 30003: 1},
 		Charged: []store.Charge{
 			{Channel: message.SMS, Country: "US", Category: "sms", Messages: 3, Segments: 7},
 			{Channel: message.WhatsApp, Country: "DE", Category: "utility", Messages: 1},
@@ -28,12 +28,12 @@ func TestWriteFigures(t *testing.T) {
 		table *prices.Table
 		want  string
 	}{
-		{statsFlags{by: by}, nil, "RULE    COUNTRY  SENT  DELIVERED  READ  FAILED  FAILED_BY_CODE   REPLIED  OPTED_OUT  SEGMENTS\n" +
-			"a-rule  -        5     3          1     2       30003:1 63024:1  1        1          7\n"},
-		{statsFlags{by: by, asCSV: true}, table, "rule,country,sent,delivered,read,failed,failed_by_code,replied,opted_out,segments,estimated_cost,currency,unpriced\n" +
-			"a-rule,,5,3,1,2,30003:1 63024:1,1,1,7,0.0525,USD,1\n"},
-		{statsFlags{by: by, asJSON: true}, table, `{"by":{"country":"","rule":"a-rule"},"sent":5,"delivered":3,"read":1,"failed":2,"failed_by_code":{"30003":1,"63024":1},` +
-			`"replied":1,"opted_out":1,"segments":7,"estimated_cost":"0.0525","currency":"USD","unpriced":1}` + "\n"},
+		{statsFlags{by: by}, nil, "RULE    COUNTRY  SENT  DELIVERED  READ  FAILED  OPEN  REFUSED  FAILED_BY_CODE   REPLIED  OPTED_OUT  SEGMENTS  TWICE\n" +
+			"a-rule  -        5     3          1     1       1     1        30003:1 63024:1  1        1          7         1\n"},
+		{statsFlags{by: by, asCSV: true}, table, "rule,country,sent,delivered,read,failed,open,refused,failed_by_code,replied,opted_out,segments,twice,estimated_cost,currency,unpriced\n" +
+			"a-rule,,5,3,1,1,1,1,30003:1 63024:1,1,1,7,1,0.0525,USD,1\n"},
+		{statsFlags{by: by, asJSON: true}, table, `{"by":{"country":"","rule":"a-rule"},"sent":5,"delivered":3,"read":1,"failed":1,"open":1,"refused":1,"failed_by_code":{"30003":1,"63024":1},` +
+			`"replied":1,"opted_out":1,"segments":7,"delivered_twice":1,"estimated_cost":"0.0525","currency":"USD","unpriced":1}` + "\n"},
 	} {
 		var out strings.Builder
 		r := &root{streams: Streams{Out: &out}}

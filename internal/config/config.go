@@ -149,7 +149,16 @@ type Dispatch struct {
 	PollsPerMinute int
 	// InboundCheck is how often replies are looked for whose webhooks were missed.
 	InboundCheck time.Duration
+	// MediaCheck says whether the servers of pictures and files are asked before sending: one of the constants below.
+	MediaCheck string
 }
+
+// Whose servers are asked what a picture or file is.
+const (
+	MediaCheckYes     = "yes"     // all on public addresses
+	MediaCheckPrivate = "private" // those in private networks too
+	MediaCheckNo      = "no"
+)
 
 // QuietHours is about the times at which people may be written to.
 type QuietHours struct {

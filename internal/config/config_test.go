@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, config.HTTP{Addr: ":8080", AdminAddr: "127.0.0.1:9090", MaxConcurrentRequests: 512}, c.HTTP)
 	require.Equal(t, config.Dispatch{
 		SendTimeout: 10 * time.Second, ReconcileAfter: 20 * time.Second, Concurrency: 64,
-		PollAfter: time.Hour, PollsPerMinute: 60, InboundCheck: 5 * time.Minute,
+		PollAfter: time.Hour, PollsPerMinute: 60, InboundCheck: 5 * time.Minute, MediaCheck: config.MediaCheckYes,
 	}, c.Dispatch)
 	require.Equal(t, config.NATS{Replicas: 1, Sync: config.SyncUnknown}, c.NATS)
 	require.Equal(t, "./data", c.DataDir)

@@ -56,6 +56,7 @@
 //	dispatch.poll_after            BECKON_POLL_AFTER               1h
 //	dispatch.polls_per_minute      BECKON_POLLS_PER_MINUTE         60
 //	dispatch.inbound_check         BECKON_INBOUND_CHECK            5m
+//	dispatch.media_check           BECKON_MEDIA_CHECK              yes
 //	consent.opt_out_file           BECKON_OPT_OUT_FILE
 //	consent.review_after           BECKON_REVIEW_AFTER             24h
 //	consent.review_then            BECKON_REVIEW_THEN              opt_out

@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Setting describes one value for people: docs/configuration.md is made from it.
 type Setting struct {
 	// Path is its place in beckon.yaml, for example http.addr.
@@ -147,6 +149,9 @@ func twilioSettings() []setting {
 	}
 }
 
+// longestSend is within the minute that the dispatcher keeps from the end of WhatsApp's 24-hour window.
+const longestSend = 45 * time.Second
+
 func otherSettings() []setting {
 	return []setting{
 		def("rules_dir", "BECKON_RULES_DIR", "./rules", "The rule files; read at start, on change and on SIGHUP.",
@@ -158,8 +163,8 @@ func otherSettings() []setting {
 			"The region (ISO 3166-1) of phone numbers that are written without a country code.",
 			func(c *Config) value { return region(&c.DefaultRegion) }),
 		def("dispatch.send_timeout", "BECKON_SEND_TIMEOUT", "10s",
-			"The deadline of one call to Twilio; the lease of an attempt is derived from it.",
-			func(c *Config) value { return duration(&c.Dispatch.SendTimeout) }),
+			"The deadline of one call to Twilio, at most 45s; the lease of an attempt is derived from it.",
+			func(c *Config) value { return durationUpTo(&c.Dispatch.SendTimeout, longestSend) }),
 		def("dispatch.reconcile_after", "BECKON_RECONCILE_AFTER", "20s",
 			"The wait before an unknown outcome is looked up, and between the two look-ups.",
 			func(c *Config) value { return duration(&c.Dispatch.ReconcileAfter) }),
@@ -173,6 +178,11 @@ func otherSettings() []setting {
 		def("dispatch.inbound_check", "BECKON_INBOUND_CHECK", "5m",
 			"How often Twilio is asked for replies whose webhooks were missed.",
 			func(c *Config) value { return duration(&c.Dispatch.InboundCheck) }),
+		def("dispatch.media_check", "BECKON_MEDIA_CHECK", "yes",
+			"Whether the servers of pictures and files are asked for type and size before sending: yes, private (also in private networks) or no.",
+			func(c *Config) value {
+				return oneOf(&c.Dispatch.MediaCheck, MediaCheckYes, MediaCheckPrivate, MediaCheckNo)
+			}),
 		def("consent.opt_out_file", "BECKON_OPT_OUT_FILE", "",
 			"A file with words and wordings of opt-outs that adds to the shipped ones; read at start.",
 			func(c *Config) value { return text(&c.Consent.OptOutFile) }),

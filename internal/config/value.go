@@ -161,6 +161,22 @@ func duration(p *time.Duration) value {
 	}, func() string { return p.String() })
 }
 
+// durationUpTo is a duration with a bound.
+func durationUpTo(p *time.Duration, most time.Duration) value {
+	v := duration(p)
+	set := v.set
+	v.set = func(texts []string) error {
+		if err := set(texts); err != nil {
+			return err
+		}
+		if *p > most {
+			return fmt.Errorf("%q: want at most %s", texts[0], most)
+		}
+		return nil
+	}
+	return v
+}
+
 // leastRetention is longer than Salesforce tries again.
 const leastRetention = 26 * time.Hour
 

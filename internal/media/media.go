@@ -30,6 +30,8 @@ type limits struct {
 	MaxBytes      int64               `yaml:"max_bytes"`
 	MaxImageBytes int64               `yaml:"max_image_bytes"`
 	Types         map[string][]string `yaml:"types"`
+	Also          []string            `yaml:"also"`
+	Captions      []string            `yaml:"captions"`
 }
 
 // Shipped is the table that is part of the program. It panics if that file is broken, which a test rules out.
@@ -81,7 +83,7 @@ func (t *Table) CheckEnding(channel message.Channel, ending string) string {
 func (t *Table) CheckType(channel message.Channel, contentType string, size int64) string {
 	l := t.channels[channel]
 	kind, _, err := mime.ParseMediaType(contentType)
-	if _, taken := l.Types[kind]; err != nil || !taken {
+	if _, taken := l.Types[kind]; err != nil || !taken && !slices.Contains(l.Also, kind) {
 		return "is of a content type that " + name(channel) + " does not take"
 	}
 	most := l.MaxBytes
@@ -94,8 +96,24 @@ func (t *Table) CheckType(channel message.Channel, contentType string, size int6
 	return ""
 }
 
-// MaxBytes is the most bytes of all files of a message together.
-func (t *Table) MaxBytes(channel message.Channel) int64 { return t.channels[channel].MaxBytes }
+// CheckTotal says what is wrong with the size of all files of a message together.
+func (t *Table) CheckTotal(channel message.Channel, size int64) string {
+	if most := t.channels[channel].MaxBytes; size > most {
+		return fmt.Sprintf("are larger than %d bytes together", most)
+	}
+	return ""
+}
+
+// HidesText tells whether the text of a message is not shown with a file of the ending; an empty one tells nothing.
+func (t *Table) HidesText(channel message.Channel, ending string) bool {
+	l := t.channels[channel]
+	for kind, endings := range l.Types {
+		if slices.Contains(endings, ending) {
+			return len(l.Captions) > 0 && !slices.Contains(l.Captions, kind)
+		}
+	}
+	return false
+}
 
 // name is the channel as people call it.
 func name(channel message.Channel) string {

@@ -55,3 +55,15 @@ func TestCheckType(t *testing.T) {
 		require.Equal(t, c.want, table.CheckType(c.channel, c.kind, c.size), c)
 	}
 }
+
+func TestCheckTotalAndText(t *testing.T) {
+	t.Parallel()
+	table := media.Shipped()
+	require.Empty(t, table.CheckTotal(message.SMS, 5<<20))
+	require.Equal(t, "are larger than 5242880 bytes together", table.CheckTotal(message.SMS, 5<<20+1))
+	require.Empty(t, table.CheckType(message.SMS, "text/x-vcard", 1))
+	for ending, hides := range map[string]bool{"jpg": false, "mp4": false, "pdf": true, "ogg": true, "": false, "exe": false} {
+		require.Equal(t, hides, table.HidesText(message.WhatsApp, ending), ending)
+		require.False(t, table.HidesText(message.SMS, ending), ending)
+	}
+}

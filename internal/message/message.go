@@ -66,6 +66,7 @@ const (
 	ReasonNoConsent        Reason = "no_consent"
 	ReasonNoRoute          Reason = "no_route"
 	ReasonUSMarketing      Reason = "us_marketing"      // WhatsApp delivers no marketing templates to the United States
+	ReasonBadMedia         Reason = "bad_media"         // its channels do not take a picture or file of it
 	ReasonRejected         Reason = "rejected"          // Twilio refused the request; error_code says why
 	ReasonRetriesExhausted Reason = "retries_exhausted" // every permitted try was refused
 	ReasonRetry            Reason = "retry"             // queued again after a refusal that may pass

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,4 +70,40 @@ func BenchmarkClaimAndRecord(b *testing.B) {
 		l.record(outcomes...)
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkFigures sums up a hundred thousand messages of 30 days: all of them, and those of one day.
+func BenchmarkFigures(b *testing.B) {
+	const messages = 100_000
+	l := open(b)
+	first := l.accepted(person, message.SMS, "SM0")
+	l.exec(`create table made as select gen_random_uuid() as id, gen_random_uuid() as attempt, n, '+1415' || lpad((n % 20000)::text, 7, '0') as who,
+			'SM' || lpad(n::text, 32, '0') as sid, now() - interval '30 days' * (1 - n / $1::float8) as at
+		from generate_series(1, $1) n`, messages)
+	l.exec(`insert into message select (jsonb_populate_record(m, jsonb_build_object('id', d.id, 'recipient', d.who, 'state', case when d.n % 20 = 0 then 'undelivered' else 'delivered' end, 'attempt_id', d.attempt,
+			'notification_id', 'n' || d.n, 'rule', 'rule-' || d.n % 20, 'created_at', d.at, 'updated_at', d.at))).*
+		from message m, made d where m.id = $1::uuid`, first.Message.ID)
+	l.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state, sid, country, started_at, segments, category, error_code)
+		select attempt, id, 1, 'x', 'default', 'sms', who, case when n % 20 = 0 then 'undelivered' else 'delivered' end, sid, 'US', at, 1, 'sms',
+			case when n % 20 = 0 then 30003 else 0 end from made`)
+	l.exec(`insert into conversation (id, org, sender, channel, address) select gen_random_uuid(), 'x', 'default', 'sms', who from made
+		where n <= 20000 and n % 10 = 3`)
+	l.exec(`insert into inbound (sid, org, conversation_id, sender, channel, address, body, message_id, received_at, stream_seq)
+		select 'IN' || n, 'x', c.id, 'default', 'sms', who, 'hi', d.id, at, n from made d join conversation c on c.address = d.who and c.sender = 'default'
+		where n % 10 = 3`)
+	l.exec(`insert into consent (org, address, channel, action, source, evidence, occurred_at, scope)
+		select '*', who, 'all', case when n % 200 = 3 then 'opt_out' else 'opt_in' end, 'keyword', 'IN' || n, at, 'all' from made where n % 4 in (1, 3)`)
+	l.exec(`analyze`)
+	for name, q := range map[string]store.FiguresQuery{
+		"all by rule and channel": {By: []string{"rule", "channel"}},
+		"one day by rule":         {By: []string{"rule"}, Since: time.Now().Add(-24 * time.Hour)},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				found, err := l.Figures(b.Context(), q)
+				require.NoError(b, err)
+				require.NotEmpty(b, found)
+			}
+		})
+	}
 }

@@ -140,7 +140,8 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
 	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.caps, m.attempts, m.tries, m.channel,
 	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now(),
-	exists (select 1 from rule_pause p where p.rule = m.rule), m.program, m.origin, m.origin_key`
+	exists (select 1 from rule_pause p where p.rule = m.rule), m.program, m.origin, m.origin_key,
+	m.detail`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	var c Candidate
@@ -149,7 +150,7 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
 		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours, &m.Caps,
 		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.Paused, &m.Program,
-		(*string)(&m.Origin), &m.OriginKey)
+		(*string)(&m.Origin), &m.OriginKey, &m.Detail)
 	if err != nil {
 		return nil, err
 	}
@@ -190,8 +191,10 @@ func (s *Store) readGateFacts(ctx context.Context, tx pgx.Tx, sender string, can
 	checked := s.queueErased(&p, addresses, said)
 	var at time.Time
 	var denied *time.Time
-	p.query(`select address, channel, last_inbound_at, window_denied_at from conversation
-		where sender = $1 and address = any ($2) and last_inbound_at is not null`,
+	// A window is a person's, by whatever address they wrote. The lateral keeps to the index, however many conversations there are.
+	p.query(`select p.asked, c.channel, max(c.last_inbound_at), max(c.window_denied_at)
+		from same_person($2) p cross join lateral (select k.channel, k.last_inbound_at, k.window_denied_at from conversation k
+			where k.address = p.known and k.sender = $1 and k.last_inbound_at is not null offset 0) c group by 1, 2`,
 		func(rows pgx.Rows) error {
 			return each(rows, []any{&a, &channel, &at, &denied}, func() error {
 				for _, c := range byAddress[a] {
@@ -248,6 +251,8 @@ type attemptColumns struct {
 	numbers, tries                           []int32
 	countries                                []string
 	windows                                  []*time.Time // null without free text
+	segments                                 []int32
+	categories                               []string
 }
 
 func (a *attemptColumns) add(c Claimed) {
@@ -261,14 +266,16 @@ func (a *attemptColumns) add(c Claimed) {
 		window = &c.WindowAt
 	}
 	a.windows = append(a.windows, window)
+	a.segments, a.categories = append(a.segments, int32(smsSegments(c))), append(a.categories, category(c))
 }
 
 func (a *attemptColumns) queue(p *pipeline, request ClaimRequest) {
-	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state, country, window_at)
-		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'sending', country, window_at
-		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $8::text[], $9::timestamptz[])
-			u (id, message_id, number, org, channel, address, country, window_at)`,
-		a.ids, a.messages, a.numbers, a.orgs, a.channels, a.addresses, request.Sender, a.countries, a.windows)
+	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state, country, window_at, segments, category)
+		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'sending', country, window_at, segments, category
+		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $8::text[], $9::timestamptz[], $10::integer[],
+			$11::text[]) u (id, message_id, number, org, channel, address, country, window_at, segments, category)`,
+		a.ids, a.messages, a.numbers, a.orgs, a.channels, a.addresses, request.Sender, a.countries, a.windows, a.segments,
+		a.categories)
 	p.exec(`insert into live_attempt (attempt_id, sender, channel, address, phase, lease_until)
 		select id::uuid, $4, channel, address, 'sending', now() + $5::interval
 		from unnest($1::text[], $2::text[], $3::text[]) u (id, channel, address)`,

@@ -206,11 +206,14 @@ func (s *suspectColumns) add(c Claimed, of *suspicion) {
 
 // queue writes the attempts in state unknown, as of the gap: the look-up of unknown outcomes does the rest.
 func (s *suspectColumns) queue(p *pipeline, request ClaimRequest) {
-	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state, detail, started_at, gap_id)
-		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'unknown', 'no call: it may have been sent before', began, gap
-		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $8::timestamptz[], $9::bigint[])
-			u (id, message_id, number, org, channel, address, began, gap)`,
-		s.ids, s.messages, s.numbers, s.orgs, s.channels, s.addresses, request.Sender, s.began, s.gaps)
+	p.exec(`insert into attempt (id, message_id, number, org, sender, channel, address, state, detail, started_at, gap_id, country,
+			segments, category)
+		select id::uuid, message_id::uuid, number, org, $7, channel, address, 'unknown', 'no call: it may have been sent before', began, gap,
+			country, segments, category
+		from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $8::timestamptz[], $9::bigint[],
+			$10::text[], $11::integer[], $12::text[]) u (id, message_id, number, org, channel, address, began, gap, country, segments, category)`,
+		s.ids, s.messages, s.numbers, s.orgs, s.channels, s.addresses, request.Sender, s.began, s.gaps,
+		s.countries, s.segments, s.categories)
 	p.exec(`insert into live_attempt (attempt_id, sender, channel, address, phase, lease_until, lookup_at)
 		select id::uuid, $4, channel, address, 'unknown', ended, greatest(ended, now())
 		from unnest($1::text[], $2::text[], $3::text[], $5::timestamptz[]) u (id, channel, address, ended)`,

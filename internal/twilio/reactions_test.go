@@ -28,6 +28,8 @@ func TestDefaultReactions(t *testing.T) {
 		{twilio.PhaseCallback, 30006, 0, twilio.Permanent},
 		{twilio.PhaseCallback, 30007, 0, twilio.Content},
 		{twilio.PhaseCallback, 63018, 0, twilio.Defer},
+		{twilio.PhaseCallback, 63019, 0, twilio.Content},
+		{twilio.PhaseSend, 12300, 400, twilio.Content},
 		{twilio.PhaseCallback, 63049, 0, twilio.SoftFail},
 		// not in the table
 		{twilio.PhaseSend, 0, 400, twilio.Content},
@@ -48,6 +50,7 @@ func TestDefaultReactions(t *testing.T) {
 	}
 	landline := table.For(twilio.PhaseCallback, 30006, 0)
 	require.True(t, landline.Fallback)
+	require.True(t, table.For(twilio.PhaseCallback, 63019, 0).Fallback, "another channel may do without the file")
 	require.Equal(t, twilio.StopSender, table.For(twilio.PhaseCallback, 30034, 0).Stop)
 	require.Equal(t, 30*time.Minute, table.For(twilio.PhaseCallback, 30003, 0).RetryAfter)
 }

@@ -88,16 +88,30 @@ func whyMessage(m *TracedMessage, now time.Time) string {
 	case message.Unknown:
 		return "the call to Twilio broke off, and whether it arrived is not known: it is looked up at Twilio and not sent blindly again"
 	case message.Suppressed:
-		return "it was not sent: " + inWords(m.Reason)
+		return "it was not sent: " + inWords(m.Reason) + facts(m)
 	case message.Failed, message.Undelivered:
 		return fmt.Sprintf("it failed: %s%s", inWords(m.Reason), facts(m))
 	case message.Expired:
 		return "it was not sent: it was too old when its turn came"
 	case message.Accepted, message.Sent, message.Delivered, message.Read:
-		return "it was sent and is " + m.State
+		return "it was sent and is " + m.State + moreThanOnce(m)
 	case message.Absent, message.Canceled, message.Refused: // of attempts only
 	}
 	return fmt.Sprintf("it is %s%s", m.State, facts(m))
+}
+
+// moreThanOnce tells of a message that several attempts brought.
+func moreThanOnce(m *TracedMessage) string {
+	n := 0
+	for _, a := range m.AttemptList {
+		if a.State == string(message.Delivered) || a.State == string(message.Read) {
+			n++
+		}
+	}
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", by %d attempts: the person has it more than once, since an earlier one was taken for failed and arrived after all", n)
 }
 
 func facts(m *TracedMessage) string {
@@ -160,6 +174,8 @@ func inWords(reason string) string {
 		{message.ReasonOptedOut, "the person has opted out"},
 		{message.ReasonNoConsent, "it is marketing, and the person has not opted in"},
 		{message.ReasonNoRoute, "none of its channels can carry it: no sender, no content, or the WhatsApp window is closed"},
+		{message.ReasonUSMarketing, "WhatsApp delivers no marketing templates to the United States, and it has no other channel"},
+		{message.ReasonBadMedia, "a picture or file is not of a kind or size that its channels take"},
 		{message.ReasonQuietHours, "no hour of two weeks is allowed everywhere where the person may be"},
 		{message.ReasonFrequencyCap, "as many messages were sent as a cap allows"},
 		{message.ReasonRulePaused, "its rule is paused: beckon rules resume lets it go on"},
@@ -167,6 +183,7 @@ func inWords(reason string) string {
 		{message.ReasonRetriesExhausted, "Twilio refused it again and again"},
 		{message.ReasonDelivery, "Twilio took it, but it was not delivered"},
 		{message.ReasonProvenAbsent, "the earlier try never arrived, and it is sent again"},
+		{message.ReasonWindowClosed, "the WhatsApp window for free text was closed, and its template is sent"},
 		{message.ReasonFallback, "its first channel did not work, and the next one is tried"},
 	}
 	at := slices.IndexFunc(known, func(k struct {

@@ -4,8 +4,8 @@
 // webhook-signature, an HMAC-SHA256 over id, timestamp and body. The receiver checks it with any library of that scheme, and tells
 // a repetition by its id.
 //
-// Addresses inside our own network are refused when the connection is made, after the name is resolved, so that no rule file and no
-// name server leads a request there; an operator may allow them. Redirects are not followed. Errors hold neither body nor secret.
+// Addresses inside our own network are refused (internal/publicnet); an operator may allow them. Redirects are not followed. Errors
+// hold neither body nor secret.
 //
 // Tests run against a real server.
 package webhook

@@ -8,13 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/beckonhq/beckon/internal/publicnet"
 )
 
 const (
@@ -24,7 +23,7 @@ const (
 )
 
 // ErrPrivate says that a URL leads into our own network.
-var ErrPrivate = errors.New("the address is private: it is not called unless private addresses are allowed")
+var ErrPrivate = publicnet.ErrPrivate
 
 // Client posts webhooks. It is safe for concurrent use.
 type Client struct {
@@ -38,46 +37,15 @@ func New(secret string, private bool) (*Client, error) {
 	if err != nil || !strings.HasPrefix(secret, secretPrefix) || len(key) < leastSecret {
 		return nil, fmt.Errorf("the secret of webhooks must be %s and the base64 of %d bytes or more", secretPrefix, leastSecret)
 	}
-	dialer := &net.Dialer{Timeout: timeout}
-	if !private {
-		dialer.Control = refusePrivate
-	}
 	return &Client{key: key, client: &http.Client{
 		Timeout:       timeout,
-		Transport:     &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: timeout, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute},
+		Transport:     publicnet.Transport(timeout, private),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
 // Close drops idle connections.
 func (c *Client) Close() { c.client.CloseIdleConnections() }
-
-// refusePrivate looks at the address that is about to be connected to, whatever name led there.
-func refusePrivate(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return ErrPrivate
-	}
-	ip := at.Addr().Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || special(ip) {
-		return ErrPrivate
-	}
-	return nil
-}
-
-// special tells of ranges that are not for the open network although they look like it.
-//
-// Source: RFC 6598 (shared address space), RFC 6890 (special purpose), RFC 6052 and 3056 (addresses that hold an IPv4 one).
-func special(ip netip.Addr) bool {
-	for _, text := range []string{
-		"100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "0.0.0.0/8", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",
-	} {
-		if netip.MustParsePrefix(text).Contains(ip) {
-			return true
-		}
-	}
-	return false
-}
 
 // Post sends one notice. Any answer of 2xx is success. The error tells no more of the answer than its status.
 func (c *Client) Post(ctx context.Context, url, id, body string) error {

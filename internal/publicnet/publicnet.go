@@ -1,0 +1,49 @@
+package publicnet
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// ErrPrivate says that a URL leads into our own network.
+var ErrPrivate = errors.New("the address is private: it is not called unless private addresses are allowed")
+
+// Transport connects to public addresses only, unless private ones are allowed too. timeout is of the connection and of TLS, each.
+func Transport(timeout time.Duration, private bool) *http.Transport {
+	dialer := &net.Dialer{Timeout: timeout}
+	if !private {
+		dialer.Control = refusePrivate
+	}
+	return &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: timeout, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}
+}
+
+// refusePrivate looks at the address that is about to be connected to, whatever name led there.
+func refusePrivate(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return ErrPrivate
+	}
+	ip := at.Addr().Unmap()
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || special(ip) {
+		return ErrPrivate
+	}
+	return nil
+}
+
+// special tells of ranges that are not for the open network although they look like it.
+//
+// Source: RFC 6598 (shared address space), RFC 6890 (special purpose), RFC 6052 and 3056 (addresses that hold an IPv4 one).
+func special(ip netip.Addr) bool {
+	for _, text := range []string{
+		"100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "0.0.0.0/8", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",
+	} {
+		if netip.MustParsePrefix(text).Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
