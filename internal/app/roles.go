@@ -105,7 +105,7 @@ func (a *App) newRouter() (runner, error) {
 	stage, err := router.New(router.Config{
 		Envelopes: a.stream.Consumer(stream.Router), Belt: a.stream, Ledger: a.store,
 		Policy: a.policies.both, Region: a.cfg.DefaultRegion,
-		AnswersPerHour: a.cfg.Replies.AnswersPerHour, Webhooks: webhooks,
+		AnswersPerHour: a.cfg.Replies.AnswersPerHour, Webhooks: webhooks, DoubleOptIn: a.cfg.Consent.DoubleOptIn == "on",
 		Log: a.log.With("part", "router"), Metrics: a.registry,
 	})
 	if err != nil {

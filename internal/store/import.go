@@ -39,8 +39,8 @@ func (s *Store) importSome(ctx context.Context, entries []consent.Entry, dry boo
 		}
 		var p pipeline
 		for _, e := range entries {
-			p.query(insertEntry+" returning 1", func(rows pgx.Rows) error {
-				return each(rows, []any{new(int)}, func() error { added++; return nil })
+			p.query(insertEntry, func(rows pgx.Rows) error {
+				return each(rows, []any{new(int64)}, func() error { added++; return nil })
 			}, entryArgs(e)...)
 			if e.Channel == consent.AllChannels && e.Scope.KindOrAll() == consent.ScopeAll {
 				queueSettle(&p, string(e.Address))
