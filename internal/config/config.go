@@ -189,3 +189,6 @@ type Log struct {
 	// Format is text or json.
 	Format string
 }
+
+// AsksToConfirm tells whether people are asked to confirm an opt-in.
+func (c *Config) AsksToConfirm() bool { return c.Consent.DoubleOptIn == "on" }

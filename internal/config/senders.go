@@ -234,7 +234,7 @@ func (l *loader) makeSenders() {
 // checkAsking looks at what the question of a double opt-in needs.
 func (l *loader) checkAsking() {
 	c := l.config
-	if c.Consent.DoubleOptIn != "on" || len(c.Senders) == 0 { // without a sender: Check says so
+	if !c.AsksToConfirm() || len(c.Senders) == 0 { // without a sender: Check says so
 		return
 	}
 	if names := c.SenderNames(); !slices.Contains(names, c.Consent.AskSender) {

@@ -199,6 +199,35 @@ func (s *Store) ConsentHistory(ctx context.Context, a address.Address) ([]consen
 	return entries, nil
 }
 
+// PersonConsent is all that is held on what a person agreed to.
+type PersonConsent struct {
+	Address   address.Address
+	State     consent.State
+	History   []consent.Entry // oldest first
+	Questions []OptInQuestion // of the double opt-in, oldest first
+	Now       time.Time       // by the clock of the database
+}
+
+// ConsentOf reads all that is held on what a person agreed to.
+func (s *Store) ConsentOf(ctx context.Context, a address.Address) (*PersonConsent, error) {
+	held := &PersonConsent{Address: a}
+	states, err := s.Consent(ctx, []address.Address{a})
+	if err != nil {
+		return nil, err
+	}
+	held.State = states[a]
+	if held.History, err = s.ConsentHistory(ctx, a); err != nil {
+		return nil, err
+	}
+	if held.Questions, err = s.OptInQuestions(ctx, a); err != nil {
+		return nil, err
+	}
+	if err := s.pool.QueryRow(ctx, `select now()`).Scan(&held.Now); err != nil {
+		return nil, fmt.Errorf("read the time: %w", err)
+	}
+	return held, nil
+}
+
 // clean drops what a Postgres text can't hold, so that no oddity in a person's words keeps them from being stored.
 func clean(text string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\ufffd")
