@@ -36,7 +36,24 @@ begin
 end $$;
 -- +goose StatementEnd
 
+-- retain_replayed takes the previous values out of decisions that replays made and that are older than keep, of at most most rows.
+-- +goose StatementBegin
+create function retain_replayed(keep interval, most integer) returns bigint language plpgsql as $$
+declare
+    n bigint;
+begin
+    perform set_config('beckon.erasing', pg_current_xact_id()::text, true);
+    with old as materialized (select ctid from replayed where decided_at < now() - keep and detail ?| array['previous', 'previous_used']
+            limit most for update skip locked)
+    update replayed t set detail = detail - 'previous' - 'previous_used' from old where t.ctid = old.ctid;
+    get diagnostics n = row_count;
+    perform set_config('beckon.erasing', '', true);
+    return n;
+end $$;
+-- +goose StatementEnd
+
 -- +goose Down
+drop function retain_replayed;
 drop function erase_proof;
 drop table opt_in_question;
 delete from live_attempt l using attempt a, message m where l.attempt_id = a.id and m.id = a.message_id and m.origin = 'double_opt_in';

@@ -71,8 +71,10 @@ func (s *Store) AddReview(ctx context.Context, r NewReview) error {
 		if err := s.checkMark(ctx, tx); err != nil {
 			return err
 		}
+		if err := lockPeople(ctx, tx, []string{string(r.Address)}); err != nil {
+			return err
+		}
 		var p pipeline
-		queueAddressLocks(&p, []string{string(r.Address)})
 		queueReview(&p, r)
 		return p.run(ctx, tx)
 	})
@@ -86,13 +88,14 @@ func queueReview(p *pipeline, r NewReview) {
 	queueSettle(p, string(r.Address))
 }
 
-// queueSettle closes the open reviews of an address after which a newer word was received, whatever came first here.
+// queueSettle closes the open reviews of a person, under any of their addresses, after which a newer word was received, whatever came
+// first here.
 func queueSettle(p *pipeline, a string) {
 	p.exec(`with settled as (
 			update review r set decided_at = now(), decided_by = $2, decision = case c.action when 'opt_out' then 'opt_out' else 'keep' end
-			from (select action, occurred_at, seq from consent where address = $1 and channel = 'all' and scope = 'all'
-				order by occurred_at desc, seq desc, id desc limit 1) c
-			where r.address = $1 and r.decided_at is null and (c.occurred_at, c.seq) > (r.said_at, r.seq)
+			from (select action, occurred_at, seq from consent where address = any (array(select known from same_person(array[$1::text])))
+				and channel = 'all' and scope = 'all' order by occurred_at desc, seq desc, id desc limit 1) c
+			where r.address = any (array(select known from same_person(array[$1::text]))) and r.decided_at is null and (c.occurred_at, c.seq) > (r.said_at, r.seq)
 			returning r.address)
 		`+release, a, DecidedByPerson)
 }
@@ -100,7 +103,8 @@ func queueSettle(p *pipeline, a string) {
 // release lets the messages go that waited for the reviews in settled, a part of the same statement. It takes none that
 // somebody else has locked: that is a claim, which waits for our address lock and then reads what we wrote.
 const release = `, due as (
-			select m.id from message m where m.recipient = any (array(select address from settled)) and m.state = 'queued'
+			select m.id from message m
+			where m.recipient = any (array(select known from same_person(array(select address from settled)))) and m.state = 'queued'
 				and m.reason = '` + string(message.ReasonUnderReview) + `' for update skip locked
 		), now_due as (
 			update message m set not_before = least(m.not_before, now()), updated_at = now() from due where m.id = due.id)
@@ -118,9 +122,7 @@ func (s *Store) DecideReview(ctx context.Context, id int64, ruling Ruling) error
 		if err != nil {
 			return err
 		}
-		var lock pipeline
-		queueAddressLocks(&lock, []string{a})
-		if err := lock.run(ctx, tx); err != nil {
+		if err := lockPeople(ctx, tx, []string{a}); err != nil {
 			return err
 		}
 		return decideReview(ctx, tx, id, ruling)
@@ -136,7 +138,8 @@ func decideReview(ctx context.Context, tx pgx.Tx, id int64, ruling Ruling) error
 	var p pipeline
 	p.exec(`with settled as (
 			update review set decided_at = now(), decided_by = $3, decision = $4, note = $5
-			where address = $2 and decided_at is null and (id = $1 or $4 = 'opt_out') returning address)
+			where decided_at is null and (id = $1 or $4 = 'opt_out' and address = any (array(select known from same_person(array[$2::text]))))
+			returning address)
 		`+release, id, string(r.Address), clean(ruling.By), string(ruling.As), clean(ruling.Note))
 	if ruling.As == DecideOptOut {
 		queueEntry(&p, consent.Entry{
