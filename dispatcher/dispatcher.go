@@ -59,6 +59,7 @@ type Ledger interface {
 	DuePolls(ctx context.Context, limit int) ([]store.Poll, error)
 	PutOffPoll(ctx context.Context, attemptID string, wait time.Duration) error
 	DropPoll(ctx context.Context, attemptID string) error
+	CountOptOuts(ctx context.Context, lag time.Duration) (map[string]int, error)
 	AskNext(ctx context.Context, how store.Asking) (result string, err error)
 	TakeMark(ctx context.Context, name string, every time.Duration, atOnce bool) (at time.Time, taken bool, err error)
 	MoveMark(ctx context.Context, name string, at time.Time) error
@@ -245,6 +246,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tasks.Go(func() error { return d.reviewLoop(running) })
 	tasks.Go(func() error { return d.retainLoop(running) })
 	tasks.Go(func() error { return d.askLoop(running) })
+	tasks.Go(func() error { return d.optOutLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
 	d.recorder.close()

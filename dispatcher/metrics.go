@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
 )
@@ -128,9 +127,6 @@ func (m *metrics) reply(reply store.Reply, linked store.Linked) {
 		m.confirmed.WithLabelValues(linked.Confirmation).Inc()
 	}
 	m.replies.WithLabelValues(reply.Keyword).Inc()
-	if reply.Consent != nil && reply.Consent.Action == consent.OptOut && linked.Rule != "" {
-		m.optOuts.WithLabelValues(linked.Rule).Inc()
-	}
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -36,6 +36,9 @@ begin
 end $$;
 -- +goose StatementEnd
 
+-- For the count of opt-outs, which looks at what was learned since it last did.
+create index consent_age on consent using brin (recorded_at);
+
 -- retain_replayed takes the previous values out of decisions that replays made and that are older than keep, of at most most rows.
 -- +goose StatementBegin
 create function retain_replayed(keep interval, most integer) returns bigint language plpgsql as $$
@@ -54,6 +57,7 @@ end $$;
 
 -- +goose Down
 drop function retain_replayed;
+drop index consent_age;
 drop function erase_proof;
 drop table opt_in_question;
 delete from live_attempt l using attempt a, message m where l.attempt_id = a.id and m.id = a.message_id and m.origin = 'double_opt_in';
