@@ -150,7 +150,7 @@ func TestExportHasEveryTable(t *testing.T) {
 		"inbound": "replies", "live_attempt": "live_attempts", "message": "messages", "once_key": "once_keys", "question": "questions",
 		"record": "snapshots", "replayed": "replayed", "reply_decision": "reply_decisions", "review": "reviews", "webhook": "webhooks",
 	}
-	held, err := l.ExportPerson(t.Context(), person)
+	_, held, err := l.ExportPerson(t.Context(), person)
 	require.NoError(t, err)
 	found := l.anywhere(person.Pattern() + "|secret")
 	require.Len(t, found, len(kinds), "%v", found)
@@ -174,7 +174,7 @@ func TestExportOfAPerson(t *testing.T) {
 	l.reply(doubtful("IN3", 3))
 	l.reply(plain("IN2", 9, consent.OptOut))
 	l.exec(`insert into record (org, id, object, fields) values ($1, '003000000000009AAA', 'Contact', '{"Mobile": "(415) 555-0100"}')`, string(org))
-	held, err := l.ExportPerson(t.Context(), "US.1A2B")
+	_, held, err := l.ExportPerson(t.Context(), "US.1A2B")
 	require.NoError(t, err)
 	for kind, n := range map[string]int{
 		"messages": 1, "attempts": 1, "events": 1, "replies": 3, "conversations": 1, "reviews": 1, "consent": 1, "aliases": 2, "snapshots": 1,

@@ -54,10 +54,10 @@ func exports() []export {
 // ExportPerson returns everything that the ledger holds on a person, under all addresses that are known to be theirs, as rows of
 // each kind; the records, decisions and replays are those that carry an address or made a message to one. The rows are of one
 // moment.
-func (s *Store) ExportPerson(ctx context.Context, a address.Address) (map[string][]json.RawMessage, error) {
-	held := map[string][]json.RawMessage{}
+func (s *Store) ExportPerson(ctx context.Context, a address.Address) (known []address.Address, held map[string][]json.RawMessage, err error) {
+	held = map[string][]json.RawMessage{}
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `select distinct known from same_person(array[$1::text])`, string(a))
 		if err != nil {
 			return err
@@ -68,6 +68,7 @@ func (s *Store) ExportPerson(ctx context.Context, a address.Address) (map[string
 		}
 		patterns := make([]string, len(addresses))
 		for i, one := range addresses {
+			known = append(known, address.Address(one))
 			patterns[i] = address.Address(one).Pattern()
 		}
 		for _, e := range exports() {
@@ -83,7 +84,7 @@ func (s *Store) ExportPerson(ctx context.Context, a address.Address) (map[string
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("export a person: %w", err)
+		return nil, nil, fmt.Errorf("export a person: %w", err)
 	}
-	return held, nil
+	return known, held, nil
 }
