@@ -37,7 +37,7 @@ func entriesOf(p store.Pending, to address.Address, w *rule.Word, ask bool) []co
 	}
 	entry := consent.Entry{
 		Org: p.Envelope.Org, Address: to, Action: w.Action, Scope: consent.ProgramScope(w.Program), Source: consent.FromSalesforce,
-		Evidence: string(p.Notification.ID) + " " + w.Mapping, Note: w.Evidence, OccurredAt: w.At,
+		Evidence: string(p.Notification.ID) + " " + w.Mapping, Note: w.Evidence, Proof: w.Proof, OccurredAt: w.At,
 	}
 	if w.Action == consent.OptIn || w.Action == consent.Confirm {
 		entry.Purpose = message.Marketing

@@ -137,10 +137,10 @@ type Entry struct {
 
 // Proof is what shows how a person agreed. Any part may be empty.
 type Proof struct {
-	Disclosure string // the words that the person agreed to
-	SourceURL  string // where
-	IP         string // from where
-	Operator   string // who entered it
+	Disclosure string `json:"disclosure,omitempty"` // the words that the person agreed to
+	SourceURL  string `json:"source_url,omitempty"` // where
+	IP         string `json:"ip,omitempty"`         // from where
+	Operator   string `json:"operator,omitempty"`   // who entered it
 }
 
 // Hash is the SHA-256 of the disclosure in hex, empty without one.
