@@ -52,7 +52,9 @@ func TestDoubleOptIn(t *testing.T) {
 	require.Equal(t, message.ReasonNoConsent, w.becomes(early, message.Suppressed).Reason)
 	require.True(t, w.wait(func() bool { return len(w.outbound()) == 1 }))
 	require.Contains(t, w.outbound()[0].Body, "Acme: Reply YES")
-	require.True(t, w.wait(func() bool { return w.number(`select count(*) from message where origin = 'double_opt_in' and state = 'delivered'`) == 1 }))
+	require.True(t, w.wait(func() bool {
+		return w.number(`select count(*) from message where origin = 'double_opt_in' and state = 'delivered'`) == 1
+	}))
 	for range 2 {
 		w.reply(url.Values{"Body": {"Yes!"}, "MessageSid": {"SM00000000000000000000000000000e01"}})
 	}

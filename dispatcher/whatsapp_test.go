@@ -306,7 +306,7 @@ func TestOptOutsAreCountedByRule(t *testing.T) {
 	}
 	w.repliesWorked()
 	w.becomes(w.queue(sms("+15005550004", "x"))[0], message.Suppressed) // 21610
-	for range 2 {                                                        // 63014 in a callback
+	for range 2 {                                                       // 63014 in a callback
 		require.NoError(t, w.belt.PublishCallback(t.Context(), stream.KindOptOut, "", map[string]string{
 			stream.HeaderReceived: time.Now().UTC().Format(time.RFC3339Nano),
 		}, []byte(url.Values{"MessageSid": {delivered.SID}, "MessageStatus": {"undelivered"}, "ErrorCode": {"63014"}, "To": {string(person)}}.Encode())))

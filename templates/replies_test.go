@@ -30,7 +30,9 @@ func TestReplies(t *testing.T) {
 		require.Regexp(t, "^Acme: .*(START|STOP)", content.SMS.Text)
 	}
 	for _, render := range []func(*templates.Replies, string) (message.Content, error){
-		func(r *templates.Replies, language string) (message.Content, error) { return r.Question(language, "acme/news") },
+		func(r *templates.Replies, language string) (message.Content, error) {
+			return r.Question(language, "acme/news")
+		},
 		func(r *templates.Replies, language string) (message.Content, error) {
 			return r.Render(templates.OptInConfirmation, language)
 		},

@@ -242,7 +242,7 @@ func (l *loader) checkAsking() {
 			c.Consent.AskSender, strings.Join(names, ", "))
 	}
 	if c.Replies.Business == "" {
-		c.Warnings = append(c.Warnings, "BECKON_DOUBLE_OPT_IN is on without BECKON_BUSINESS_NAME: the shipped question does not say who asks")
+		c.Warnings = append(c.Warnings, "BECKON_DOUBLE_OPT_IN is on without BECKON_BUSINESS_NAME, with which the shipped question begins")
 	}
 }
 

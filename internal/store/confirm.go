@@ -34,7 +34,11 @@ const sameTexts = 3
 
 // confirm makes the answer to a STOP, HELP or YES that has just been stored, unless it is too late, not the first one, or would answer a
 // machine. repeated says that it is not the first one.
-func confirm(ctx context.Context, tx pgx.Tx, r Reply, how *Confirmation, linked *Linked, repeated bool) error {
+func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, repeated bool) error {
+	how, origin, key := r.Answer, message.OriginCompliance, r.SID // the one exemption from an opt-out
+	if how == nil {
+		how, origin, key = r.Yes.Answer, message.OriginDoubleOptIn, yesKey+r.SID
+	}
 	var left time.Duration
 	if err := tx.QueryRow(ctx, `select $1::timestamptz + $2::interval - now()`, r.Received, how.Within).Scan(&left); err != nil {
 		return fmt.Errorf("ask how old a reply is: %w", err)
@@ -58,10 +62,6 @@ func confirm(ctx context.Context, tx pgx.Tx, r Reply, how *Confirmation, linked 
 	}
 	if linked.Confirmation != "" {
 		return nil
-	}
-	origin, key := message.OriginCompliance, r.SID // the one exemption from an opt-out
-	if linked.Confirmed {
-		origin, key = message.OriginDoubleOptIn, yesKey+r.SID
 	}
 	var p pipeline
 	var made bool

@@ -101,13 +101,10 @@ func applyNew(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	if err := writeReply(ctx, tx, r, linked); err != nil {
 		return err
 	}
-	switch {
-	case r.Answer != nil:
-		return confirm(ctx, tx, r, r.Answer, linked, repeated)
-	case linked.Confirmed && r.Yes.Answer != nil:
-		return confirm(ctx, tx, r, r.Yes.Answer, linked, false)
+	if r.Answer == nil && (!linked.Confirmed || r.Yes.Answer == nil) {
+		return nil
 	}
-	return nil
+	return confirm(ctx, tx, r, linked, repeated)
 }
 
 // findReply returns what a reply that is stored already was joined to, nil when it is not.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -230,7 +231,7 @@ func TestOneQuestionForAnOptIn(t *testing.T) {
 	t.Parallel()
 	l := open(t)
 	for i := range 5 {
-		e := optIn(fmt.Sprint(i), "news")
+		e := optIn(strconv.Itoa(i), "news")
 		e.Address = addr(fmt.Sprintf("+1415555020%d", i%3))
 		l.add(e)
 	}
