@@ -87,4 +87,7 @@ func TestWhoAsksForADoubleOptIn(t *testing.T) {
 	c, err = config.Load(path, nil)
 	require.NoError(t, err)
 	require.Empty(t, c.Warnings)
+	c, err = config.Load(path, []string{"BECKON_REVOKE_SCOPE=program"})
+	require.NoError(t, err)
+	require.Contains(t, c.Warnings[0], "2027-01-31")
 }

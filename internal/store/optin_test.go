@@ -8,11 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/migrations"
 )
 
 func asking() store.Asking {
@@ -272,4 +275,24 @@ func TestStopToTheQuestion(t *testing.T) {
 		require.Equal(t, still, l.state().Stopped(message.SMS, "offers"))
 		require.False(t, l.yes("IN2", 0).Confirmed)
 	}
+}
+
+// The migration goes back although people have been asked, and forward again.
+func TestDoubleOptInGoesDownAndUp(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.add(optIn("1", "news"))
+	l.asks()
+	l.asked("SM1")
+	db := stdlib.OpenDBFromPool(l.db)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files())
+	require.NoError(t, err)
+	_, err = provider.DownTo(t.Context(), 11)
+	require.NoError(t, err)
+	require.Zero(t, get[int](l, `select count(*) from message`))
+	_, err = provider.Up(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, get[int](l, `select count(*) from consent where action = 'opt_in'`))
+	require.Empty(t, l.asks())
 }
