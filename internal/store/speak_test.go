@@ -21,10 +21,10 @@ func spoken(origin message.Origin, key string) message.Message {
 func TestAddMessageOnceForItsKey(t *testing.T) {
 	t.Parallel()
 	l := open(t)
-	for key, want := range map[string]bool{"a": true, "b": true} {
+	for _, key := range []string{"a", "b"} { // a is the older one
 		made, err := l.AddMessage(t.Context(), spoken(message.OriginHuman, key))
 		require.NoError(t, err)
-		require.Equal(t, want, made)
+		require.True(t, made)
 		made, err = l.AddMessage(t.Context(), spoken(message.OriginHuman, key))
 		require.NoError(t, err)
 		require.False(t, made)
