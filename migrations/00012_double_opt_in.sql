@@ -6,6 +6,7 @@
 -- erasure need not look here.
 create table opt_in_question (
     consent_id bigint      primary key, -- the opt-in
+    language   text        not null default '', -- to ask in; empty: that of the newest message to the person
     state      text        not null default 'due' check (state in ('due', 'asked', 'dropped')),
     reason     text        not null default '',
     message_id uuid,

@@ -42,7 +42,7 @@ func entriesOf(p store.Pending, to address.Address, w *rule.Word, ask bool) []co
 	if w.Action == consent.OptIn || w.Action == consent.Confirm {
 		entry.Purpose = message.Marketing
 	}
-	entry.Ask = ask
+	entry.Ask, entry.AskIn = ask, w.Language
 	entries := make([]consent.Entry, len(channels))
 	for i, channel := range channels {
 		entries[i] = entry

@@ -74,15 +74,16 @@ consent:
     disclosure: record.Words__c
     source_url: record.Url__c
     ip: record.Ip__c
+    language: record.Language__c
 `)
 	config := w.config()
 	config.DoubleOptIn = true
 	w.run(config)
 	w.send(actionA, w.note("1", "Phone", "(415) 555-0100", "Status__c", "in", "At__c", "2026-05-01T12:00:00Z", "Words__c", "News, twice a week",
-		"Url__c", "https://example.com/join", "Ip__c", "192.0.2.1"))
+		"Url__c", "https://example.com/join", "Ip__c", "192.0.2.1", "Language__c", "es_MX"))
 	w.settled()
 	w.again("r1", notification.ReplayRedecide)
 	require.Equal(t, 1, w.number(`select count(*) from consent join opt_in_question on consent_id = id where disclosure = 'News, twice a week'
-		and disclosure_hash <> '' and source_url = 'https://example.com/join' and ip = '192.0.2.1' and program = 'acme/news' and state = 'due'`))
+		and disclosure_hash <> '' and source_url = 'https://example.com/join' and ip = '192.0.2.1' and program = 'acme/news' and state = 'due' and language = 'es_MX'`))
 	require.Equal(t, 1, w.number(`select count(*) from consent`))
 }

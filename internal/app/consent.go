@@ -63,6 +63,7 @@ type consentRequest struct {
 	Disclosure string     `json:"disclosure"`
 	SourceURL  string     `json:"source_url"`
 	IP         string     `json:"ip"`
+	Language   string     `json:"language"`
 	Note       string     `json:"note"`
 	By         string     `json:"by"`
 	Key        string     `json:"key"`
@@ -83,7 +84,7 @@ func (a *App) addConsent(c echo.Context) error {
 	}
 	word := consent.Word{
 		Address: who, Action: consent.Action(request.Action), Channel: request.Channel, Program: request.Program, Brand: request.Brand,
-		Note: request.Note, Proof: consent.Proof{
+		Language: request.Language, Note: request.Note, Proof: consent.Proof{
 			Disclosure: request.Disclosure, SourceURL: request.SourceURL, IP: request.IP, Operator: request.By,
 		},
 	}

@@ -22,6 +22,7 @@ func wordFlags(cmd *cobra.Command, w *consent.Word) (at *string) {
 	cmd.Flags().StringVar(&w.Proof.Disclosure, "disclosure", "", "the words that the person agreed to")
 	cmd.Flags().StringVar(&w.Proof.SourceURL, "source-url", "", "where the person agreed")
 	cmd.Flags().StringVar(&w.Proof.IP, "ip", "", "the person's address on the internet")
+	cmd.Flags().StringVar(&w.Language, "language", "", "to ask in, with double opt-in (default: that of the newest message to the person)")
 	return cmd.Flags().String("at", "", "when it was said, in RFC 3339 (default: now)")
 }
 

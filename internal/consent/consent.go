@@ -132,7 +132,8 @@ type Entry struct {
 	Seq        uint64 // of the callback in its stream; breaks a tie of OccurredAt. 0 for an entry that came otherwise
 	RecordedAt time.Time
 	// Ask is of an opt-in: with double opt-in the person is asked to confirm it. It is no part of what was said, and not kept with it.
-	Ask bool
+	Ask   bool
+	AskIn string // the language to ask in; empty: that of the newest message to the person
 }
 
 // Proof is what shows how a person agreed. Any part may be empty.

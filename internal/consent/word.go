@@ -20,12 +20,16 @@ type Word struct {
 	Program    string // only about this program
 	Brand      string // only about the programs of this brand
 	Note       string
+	Language   string    // to ask in whether an opt-in is confirmed; empty: that of the newest message
 	Proof      Proof     // with who enters it
 	OccurredAt time.Time // when it was said; zero: now
 }
 
-// longestText bounds each text of a word, in bytes.
-const longestText = longestCell
+// The bounds of the texts of a word, in bytes.
+const (
+	longestText     = longestCell
+	longestLanguage = 35 // of a language tag, RFC 5646
+)
 
 // Actions are those that may be entered by hand, and be in a file.
 func Actions() []Action { return []Action{OptIn, Confirm, OptOut, ReOptIn} }
@@ -58,6 +62,9 @@ func (w Word) Entry(now time.Time) (Entry, error) {
 	if _, err := netip.ParseAddr(w.Proof.IP); w.Proof.IP != "" && err != nil {
 		add("the IP address is none")
 	}
+	if len(w.Language) > longestLanguage {
+		add("the language is no code such as en or es_MX")
+	}
 	if w.OccurredAt.After(now) {
 		add("the time at which it was said is in the future")
 	}
@@ -68,7 +75,7 @@ func (w Word) Entry(now time.Time) (Entry, error) {
 	}
 	e := Entry{
 		Org: AnyOrg, Address: w.Address, Channel: message.Channel(w.Channel), Action: w.Action, Scope: scope, Note: w.Note, Proof: w.Proof,
-		OccurredAt: w.OccurredAt,
+		OccurredAt: w.OccurredAt, AskIn: w.Language,
 	}
 	if w.Action == OptIn || w.Action == Confirm {
 		e.Purpose = message.Marketing

@@ -145,7 +145,7 @@ const insertEntry = `with added as (insert into consent (org, address, channel, 
 	values ($1, $2, $3, $4, $5, $6, $7, greatest(coalesce($8, now()), (
 			select max(occurred_at) + interval '1 microsecond' from consent
 			where address = $2 and ($8::timestamptz is null or seq > 0 and seq < $9::bigint))), $9, $10, $11, $12, $13, $14, $15, $16, $17) on conflict do nothing returning id),
-	due as (insert into opt_in_question (consent_id) select id from added where $18::boolean)
+	due as (insert into opt_in_question (consent_id, language) select id, $19 from added where $18::boolean)
 	select id from added`
 
 func entryArgs(e consent.Entry) []any {
@@ -153,7 +153,7 @@ func entryArgs(e consent.Entry) []any {
 		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), e.Evidence, clean(e.Note),
 		orNull(e.OccurredAt), int64(e.Seq), string(e.Scope.KindOrAll()), e.Scope.Name, string(e.Purpose),
 		clean(e.Proof.Disclosure), e.Proof.Hash(), clean(e.Proof.SourceURL), clean(e.Proof.IP), clean(e.Proof.Operator),
-		e.Ask && e.Action == consent.OptIn,
+		e.Ask && e.Action == consent.OptIn, clean(e.AskIn),
 	}
 }
 

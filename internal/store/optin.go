@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ const (
 )
 
 const (
-	questionColumns = `q.consent_id, c.org, c.address, c.channel, c.scope, c.program, c.source, c.occurred_at, c.seq,
+	questionColumns = `q.consent_id, q.language, c.org, c.address, c.channel, c.scope, c.program, c.source, c.occurred_at, c.seq,
 		q.state, q.reason, coalesce(q.message_id::text, ''), q.created_at, coalesce(m.state, ''), coalesce(m.reason, ''),
 		coalesce(m.not_before, '0001-01-01 00:00:00Z'), coalesce((select a.started_at from attempt a
 			where a.message_id = m.id and a.state not in ('refused', 'canceled', 'absent') order by a.number desc limit 1), '0001-01-01 00:00:00Z')`
@@ -93,7 +94,7 @@ func readQuestions(ctx context.Context, db querier, where string, args ...any) (
 		var q OptInQuestion
 		e := &q.OptIn
 		e.Action = consent.OptIn
-		err := row.Scan(&q.ID, (*string)(&e.Org), (*string)(&e.Address), (*string)(&e.Channel), (*string)(&e.Scope.Kind), &e.Scope.Name,
+		err := row.Scan(&q.ID, &e.AskIn, (*string)(&e.Org), (*string)(&e.Address), (*string)(&e.Channel), (*string)(&e.Scope.Kind), &e.Scope.Name,
 			(*string)(&e.Source), &e.OccurredAt, &e.Seq, &q.State, &q.Reason, &q.MessageID, &q.CreatedAt, (*string)(&q.MessageState),
 			(*string)(&q.MessageReason), &q.NotBefore, &q.SentAt)
 		e.Scope = e.Scope.Clean()
@@ -217,7 +218,7 @@ func ask(ctx context.Context, tx pgx.Tx, q *OptInQuestion, how Asking) (string, 
 	if err != nil {
 		return "", fmt.Errorf("read what is known of a person: %w", err)
 	}
-	content, _ := how.Render(language, q.OptIn.Scope.Name)
+	content, _ := how.Render(cmp.Or(q.OptIn.AskIn, language), q.OptIn.Scope.Name)
 	m.Content, m.Channels = content, q.channels(content)
 	if len(m.Channels) == 0 {
 		return AskTextBroken, dropQuestion(ctx, tx, q.ID, AskTextBroken)

@@ -133,9 +133,11 @@ func TestAskWaitConfirm(t *testing.T) {
 func TestYesToAnotherMessage(t *testing.T) {
 	t.Parallel()
 	l := open(t)
-	l.add(optIn("1", "news"))
+	spanish := optIn("1", "news")
+	spanish.AskIn = "es"
+	l.add(spanish)
 	l.asks()
-	l.asked("SM1")
+	require.Equal(t, "es news: YES?", l.asked("SM1").Message.Content.SMS.Text)
 	l.accepted(person, message.SMS, "SM2")
 	require.False(t, l.yes("IN1", 0).Confirmed, "the newest message is another one")
 	quoting := store.Reply{SID: "IN2", Body: "yes", RepliedSID: "SM1", Yes: &store.YesTo{Within: time.Hour, Entry: consent.Entry{
