@@ -298,3 +298,36 @@ func TestDoubleOptInGoesDownAndUp(t *testing.T) {
 	require.Equal(t, 1, get[int](l, `select count(*) from consent where action = 'opt_in'`))
 	require.Empty(t, l.asks())
 }
+
+// A question is made anew after a gap, with the opt-in of a notification that is decided again: if that came before the gap's end, the
+// question may have been sent, and is looked for. So is the answer to a YES.
+func TestAQuestionMayHaveBeenAskedInAGap(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before  time.Duration // the gap's end
+		suspect int
+	}{"before the gap's end": {time.Minute, 1}, "after it": {-9 * time.Minute, 0}} {
+		l := open(t)
+		ended := time.Now().Add(-10 * time.Minute)
+		_, err := l.OpenGap(t.Context(), store.Gap{Began: ended.Add(-time.Hour), Ended: ended, Operator: "somebody"})
+		require.NoError(t, err)
+		l.exec(`insert into notification (org, id, object, record_id, action_id, received_at, stream_seq) values ($1, '04l000000000001AAA', 'Contact',
+			'003000000000001AAA', '04k000000000001AAA', $2, 1)`, string(org), ended.Add(-c.before))
+		l.exec(`insert into decision (org, notification_id, outcome, rule_set, detail) values ($1, '04l000000000001AAA', 'matched', 'v1', '{}')`, string(org))
+		l.add(optIn("04l000000000001AAA map", "news"))
+		require.Equal(t, []string{store.AskedNow}, l.asks())
+		id := get[string](l, `select id::text from message where record_id = '003000000000001AAA' and object = 'Contact'`)
+		require.Equal(t, c.suspect, l.claimWith(sendOn(message.SMS), id).Suspect, name)
+	}
+	l := open(t)
+	l.add(optIn("1", "news"))
+	l.asks()
+	l.asked("SM1")
+	require.True(t, l.yes("IN1", 0).Confirmed)
+	l.exec(`update inbound set received_at = now() - interval '11 minutes'`)
+	ended := time.Now().Add(-10 * time.Minute)
+	_, err := l.OpenGap(t.Context(), store.Gap{Began: ended.Add(-time.Hour), Ended: ended, Operator: "somebody"})
+	require.NoError(t, err)
+	welcome := get[string](l, `select id::text from message where origin_key = 'yes/IN1'`)
+	require.Equal(t, 1, l.claimWith(sendOn(message.SMS), welcome).Suspect)
+}
