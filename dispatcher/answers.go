@@ -15,11 +15,14 @@ import (
 // minutes.
 const confirmWithin = 5 * time.Minute
 
-// Answers says how a STOP or HELP is answered where Twilio does not do so itself. The zero value answers nothing.
+// Answers says how a STOP or HELP is answered where Twilio does not do so itself, and how people are asked to confirm an opt-in. The
+// zero value says nothing.
 type Answers struct {
-	Render  func(template, language string) (message.Content, error)
-	Twilio  func(sender string, channel message.Channel) bool // answers itself
-	PerHour int                                               // most automatic answers to one person by one sender
+	Render   func(template, language string) (message.Content, error)
+	Twilio   func(sender string, channel message.Channel) bool // answers itself
+	PerHour  int                                               // most automatic answers to one person by one sender
+	Question func(language, program string) (message.Content, error)
+	AskBy    string // the sender that asks; empty: the default one
 }
 
 // to is the answer to a reply; nil when there is none to give. With Advanced Opt-Out Twilio says that it took the reply for a
@@ -29,6 +32,10 @@ func (a Answers) to(keyword consent.Keyword, reply *store.Reply, took bool) *sto
 	if a.Render == nil || template == "" || took || a.Twilio(reply.Sender, reply.Channel) {
 		return nil
 	}
+	return a.confirmation(template)
+}
+
+func (a Answers) confirmation(template string) *store.Confirmation {
 	return &store.Confirmation{
 		Template: template, Within: confirmWithin, PerHour: a.PerHour,
 		Render: func(language string) (message.Content, error) { return a.Render(template, language) },

@@ -213,16 +213,12 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	}
 	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.RevokeProgram
 	reply.Answer = d.Answers.to(verdict.Keyword, &reply, in.OptOutType != "")
-	d.noteConsent(&reply, verdict, consent.Entry{
+	entry := consent.Entry{
 		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
 		OccurredAt: said, Seq: seq,
-	})
-	if d.DoubleOptIn && consent.Yes(in.Body) {
-		reply.Yes = &store.YesTo{Within: d.ConfirmWithin, Entry: consent.Entry{
-			Address: in.From, Channel: consent.AllChannels, Action: consent.Confirm, Source: consent.FromKeyword, Purpose: message.Marketing,
-			Evidence: in.MessageSID, Note: in.Body, OccurredAt: said, Seq: seq,
-		}}
 	}
+	d.noteConsent(&reply, verdict, entry)
+	reply.Yes = d.yes(&reply, entry, in.OptOutType != "")
 	return reply, nil
 }
 

@@ -60,6 +60,8 @@ type Ledger interface {
 	DuePolls(ctx context.Context, limit int) ([]store.Poll, error)
 	PutOffPoll(ctx context.Context, attemptID string, wait time.Duration) error
 	DropPoll(ctx context.Context, attemptID string) error
+	CountOptOuts(ctx context.Context, lag time.Duration) (map[string]int, error)
+	AskNext(ctx context.Context, how store.Asking) (result string, err error)
 	TakeMark(ctx context.Context, name string, every time.Duration, atOnce bool) (at time.Time, taken bool, err error)
 	MoveMark(ctx context.Context, name string, at time.Time) error
 	Retain(ctx context.Context, kind store.RetentionKind, keep time.Duration, limit int) (int, error)
@@ -124,8 +126,8 @@ type Config struct {
 	Keep           map[store.RetentionKind]time.Duration // how long content stays in the ledger; a kind that is missing: for ever
 	RevokeProgram  bool                                  // a keyword opts out of the program of the message that it answers, not of everything
 	DoubleOptIn    bool                                  // marketing needs a confirmed opt-in
-	ConfirmWithin  time.Duration                         // how long a YES answers the request for a double opt-in; default 72 h
-	Answers        Answers                               // to STOP and HELP; default: none, Twilio answers
+	ConfirmWithin  time.Duration                         // how long a YES counts after its question; default 72 h
+	Answers        Answers                               // to STOP, HELP and YES, and the question before that; default: none, Twilio answers
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -245,6 +247,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tasks.Go(func() error { return d.pollLoop(running) })
 	tasks.Go(func() error { return d.reviewLoop(running) })
 	tasks.Go(func() error { return d.retainLoop(running) })
+	tasks.Go(func() error { return d.askLoop(running) })
+	tasks.Go(func() error { return d.optOutLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
 	d.recorder.close()

@@ -5,6 +5,7 @@
 //	CALLBACKS -> status: states move forward      -> replies: conversation, consent
 //	scheduler -> due rows on the belt, dead leases, what is too late, old stream messages
 //	look-ups  -> unknown outcomes
+//	opt-ins that wait to be confirmed -> one question each (double opt-in)
 //	polls     -> messages whose callbacks did not come; listings -> replies whose webhooks did not come
 //
 // # The send protocol

@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
 )
@@ -17,6 +16,7 @@ type metrics struct {
 	errorCodes    *prometheus.CounterVec
 	replies       *prometheus.CounterVec
 	confirmed     *prometheus.CounterVec
+	asked         *prometheus.CounterVec
 	lookups       *prometheus.CounterVec
 	alerted       *prometheus.CounterVec
 	polls         *prometheus.CounterVec
@@ -46,7 +46,8 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		suppressed:    counters("beckon_suppressed_total", "Messages that were rightly not sent.", "reason"),
 		errorCodes:    counters("beckon_twilio_errors_total", "Calls to Twilio that failed, by Twilio's error code (0: none).", "code"),
 		replies:       counters("beckon_replies_total", "Replies received.", "keyword"),
-		confirmed:     counters("beckon_confirmations_total", "Replies with STOP or HELP that Beckon was to answer, by what became of that.", "result"),
+		confirmed:     counters("beckon_confirmations_total", "Replies with STOP, HELP or a confirming YES that Beckon was to answer, by what became of that.", "result"),
+		asked:         counters("beckon_double_opt_in_total", "Opt-ins that people were to be asked to confirm, by what became of that.", "result"),
 		lookups:       counters("beckon_lookups_total", "Look-ups of unknown outcomes.", "result"),
 		alerted:       counters("beckon_alerts_total", "Failures that an operator must look at, by Twilio's error code.", "code"),
 		polls:         counters("beckon_polls_total", "Messages whose status Twilio was asked for.", "result"),
@@ -76,7 +77,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		}),
 	}
 	all := []prometheus.Collector{
-		m.states, m.suppressed, m.errorCodes, m.replies, m.confirmed, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
+		m.states, m.suppressed, m.errorCodes, m.replies, m.confirmed, m.asked, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
 		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.heldLong, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed,
 		m.retained, m.reviewsOpen,
 	}
@@ -128,9 +129,6 @@ func (m *metrics) reply(reply store.Reply, linked store.Linked) {
 		m.confirmed.WithLabelValues(linked.Confirmation).Inc()
 	}
 	m.replies.WithLabelValues(reply.Keyword).Inc()
-	if reply.Consent != nil && reply.Consent.Action == consent.OptOut && linked.Rule != "" {
-		m.optOuts.WithLabelValues(linked.Rule).Inc()
-	}
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -88,5 +88,5 @@ func TestOnlyTheAnswerToAStopReachesWhoOptedOut(t *testing.T) {
 	require.Equal(t, message.ReasonOptedOut, w.message(rule).Reason)
 	require.Len(t, w.outbound(), 1)
 	require.Equal(t, 1, w.number(`select count(*) from message where origin = 'compliance' and state in ('accepted', 'sent', 'delivered')`))
-	require.Equal(t, 3, w.number(`select count(*) from message where origin <> 'compliance' and origin <> 'rule' and state = 'suppressed' and reason = 'opted_out'`))
+	require.Equal(t, 4, w.number(`select count(*) from message where origin <> 'compliance' and origin <> 'rule' and state = 'suppressed' and reason = 'opted_out'`))
 }

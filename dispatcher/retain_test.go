@@ -27,17 +27,3 @@ func TestRetention(t *testing.T) {
 	require.NoError(t, d.retain(t.Context(), store.RetainReplies, time.Hour))
 	require.Zero(t, w.number(`select count(*) from inbound where body <> ''`))
 }
-
-// A YES confirms nothing unless double opt-in is on and somebody asked; STOP may be of one program.
-func TestWhatAReplySaysOfConsent(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
-	w.exec(`insert into consent (org, address, channel, action, source, evidence, occurred_at, scope, program)
-		values ('*', '` + string(person) + `', 'sms', 'opt_in', 'import', 'x', now() - interval '1 minute', 'program', 'news')`)
-	w.reply(url.Values{"Body": {"Yes!"}})
-	config := w.config()
-	config.DoubleOptIn, config.RevokeProgram = true, true
-	w.run(config)
-	require.True(t, w.wait(func() bool { return w.number(`select count(*) from inbound`) == 1 }))
-	require.Equal(t, 1, w.number(`select count(*) from consent where action = 'confirm' and program = 'news' and note = 'Yes!'`))
-}

@@ -18,6 +18,8 @@ const (
 	lookupLimit  = 20
 	reviewLimit  = 20
 	trimInterval = time.Minute
+	optOutRound  = 20 * time.Second
+	optOutLag    = 40 * time.Second // longer than a transaction may take
 )
 
 // schedule is the scheduler and sweeper: at each tick it puts due messages on the belt and finds the attempts of dead
@@ -55,6 +57,19 @@ func (d *Dispatcher) reviewLoop(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// optOutLoop counts opt-outs from the ledger, since they come by replies, error codes and reviews, and the latter through commands too.
+func (d *Dispatcher) optOutLoop(ctx context.Context) error {
+	return d.every(ctx, optOutRound, "the count of opt-outs", func(ctx context.Context) error { return d.countOptOuts(ctx, optOutLag) })
+}
+
+func (d *Dispatcher) countOptOuts(ctx context.Context, lag time.Duration) error {
+	counts, err := d.Ledger.CountOptOuts(ctx, lag)
+	for rule, n := range counts {
+		d.metrics.optOuts.WithLabelValues(rule).Add(float64(n))
+	}
+	return err
 }
 
 // everyTick works at once and at each tick, until ctx ends. Failures are told once.

@@ -148,7 +148,6 @@ func (d *Dispatcher) refused(o *store.Outcome, c store.Claimed, failure *twilio.
 		d.retry(o, c, failure)
 	case twilio.OptOut:
 		o.MessageState, o.Reason = message.Suppressed, message.ReasonOptedOut
-		d.metrics.optOuts.WithLabelValues(c.Message.Rule).Inc()
 		o.Consent = &consent.Entry{
 			Org: c.Message.Org, Address: c.Message.To, Channel: c.Channel, Action: consent.OptOut, Source: consent.FromErrorCode,
 			Evidence: "attempt " + c.AttemptID, Note: failure.Rule.Meaning,

@@ -16,6 +16,7 @@ import (
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/twiliosim"
 )
 
@@ -337,17 +338,34 @@ func TestOptOutsAreCountedByRule(t *testing.T) {
 	config := w.config()
 	registry := prometheus.NewRegistry()
 	config.Metrics = registry
-	w.run(config)
-	w.becomes(w.queue(sms(person, "x"))[0], message.Delivered)
-	w.reply(url.Values{"Body": {"STOP"}, "MessageSid": {"SM" + strings.Repeat("7", 32)}})
-	w.reply(url.Values{"Body": {"STOP"}, "MessageSid": {"SM" + strings.Repeat("7", 32)}}) // a repeated webhook
+	d, _ := w.begin(config)
+	require.NoError(t, d.countOptOuts(t.Context(), 0)) // from now on
+	delivered := w.becomes(w.queue(sms(person, "x"))[0], message.Delivered)
+	for range 2 { // a repeated webhook
+		w.reply(url.Values{"Body": {"STOP"}, "MessageSid": {"SM" + strings.Repeat("7", 32)}})
+	}
 	w.repliesWorked()
 	w.becomes(w.queue(sms("+15005550004", "x"))[0], message.Suppressed) // 21610
+	for range 2 {                                                       // 63014 in a callback
+		require.NoError(t, w.belt.PublishCallback(t.Context(), stream.KindOptOut, "", map[string]string{
+			stream.HeaderReceived: time.Now().UTC().Format(time.RFC3339Nano),
+		}, []byte(url.Values{"MessageSid": {delivered.SID}, "MessageStatus": {"undelivered"}, "ErrorCode": {"63014"}, "To": {string(person)}}.Encode())))
+	}
+	const doubtful = "+14155550109"
+	w.becomes(w.queue(sms(doubtful, "x"))[0], message.Delivered)
+	w.reply(url.Values{"Body": {"leave me alone"}, "From": {doubtful}})
+	w.repliesWorked()
+	reviews, err := w.Reviews(t.Context(), false)
+	require.NoError(t, err)
+	require.Len(t, reviews, 1)
+	require.NoError(t, w.DecideReview(t.Context(), reviews[0].ID, store.Ruling{As: store.DecideOptOut, By: "ana"}))
+	require.NoError(t, d.countOptOuts(t.Context(), 0))
+	require.NoError(t, d.countOptOuts(t.Context(), 0), "each is counted once")
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`# HELP beckon_optouts_total Opt-outs that answer a message, by its rule.
 # TYPE beckon_optouts_total counter
-beckon_optouts_total{rule="a-rule"} 2
+beckon_optouts_total{rule="a-rule"} 4
 # HELP beckon_rule_messages_total Messages that Twilio took, by rule.
 # TYPE beckon_rule_messages_total counter
-beckon_rule_messages_total{rule="a-rule"} 1
+beckon_rule_messages_total{rule="a-rule"} 2
 `), "beckon_optouts_total", "beckon_rule_messages_total"))
 }

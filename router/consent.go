@@ -22,7 +22,7 @@ func (j *judgement) consent(p store.Pending, d *rule.Decision) []consent.Entry {
 				result.Verdict, result.Error = rule.VerdictError, "address: "+address.ErrInvalid.Error()
 				continue
 			}
-			entries = append(entries, entriesOf(p, to, result.Consent)...)
+			entries = append(entries, entriesOf(p, to, result.Consent, j.ask)...)
 		}
 	}
 	d.Outcome = rule.OutcomeOf(d.Results)
@@ -30,18 +30,19 @@ func (j *judgement) consent(p store.Pending, d *rule.Decision) []consent.Entry {
 }
 
 // entriesOf is one entry for each channel. The notification is the evidence: decided again, it says the same thing again.
-func entriesOf(p store.Pending, to address.Address, w *rule.Word) []consent.Entry {
+func entriesOf(p store.Pending, to address.Address, w *rule.Word, ask bool) []consent.Entry {
 	channels := w.Channels
 	if len(channels) == 0 {
 		channels = []message.Channel{consent.AllChannels}
 	}
 	entry := consent.Entry{
 		Org: p.Envelope.Org, Address: to, Action: w.Action, Scope: consent.ProgramScope(w.Program), Source: consent.FromSalesforce,
-		Evidence: string(p.Notification.ID) + " " + w.Mapping, Note: w.Evidence, OccurredAt: w.At,
+		Evidence: string(p.Notification.ID) + " " + w.Mapping, Note: w.Evidence, Proof: w.Proof, OccurredAt: w.At,
 	}
 	if w.Action == consent.OptIn || w.Action == consent.Confirm {
 		entry.Purpose = message.Marketing
 	}
+	entry.Ask, entry.AskIn = ask, w.Language
 	entries := make([]consent.Entry, len(channels))
 	for i, channel := range channels {
 		entries[i] = entry

@@ -101,3 +101,31 @@ consent:
 	touch("1", person, "Newsletter__c", "true")
 	require.False(t, stopped(person), "the person ticked the box again, after the STOP")
 }
+
+// The proof of an opt-in comes from fields too, and with double opt-in the person is asked; decided again, it asks nobody again.
+func TestOptInOfARecordIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, `
+consent:
+  - name: consent-log
+    object: Contact
+    address: record.Phone
+    program: acme/news
+    opt_in: record.Status__c == "in"
+    at: record.At__c
+    disclosure: record.Words__c
+    source_url: record.Url__c
+    ip: record.Ip__c
+    language: record.Language__c
+`)
+	config := w.config()
+	config.DoubleOptIn = true
+	w.run(config)
+	w.send(actionA, w.note("1", "Phone", "(415) 555-0100", "Status__c", "in", "At__c", "2026-05-01T12:00:00Z", "Words__c", "News, twice a week",
+		"Url__c", "https://example.com/join", "Ip__c", "192.0.2.1", "Language__c", "es_MX"))
+	w.settled()
+	w.again("r1", notification.ReplayRedecide)
+	require.Equal(t, 1, w.number(`select count(*) from consent join opt_in_question on consent_id = id where disclosure = 'News, twice a week'
+		and disclosure_hash <> '' and source_url = 'https://example.com/join' and ip = '192.0.2.1' and program = 'acme/news' and state = 'due' and language = 'es_MX'`))
+	require.Equal(t, 1, w.number(`select count(*) from consent`))
+}

@@ -36,7 +36,7 @@ type ruleResult struct {
 // again when a transaction is repeated.
 func (r *Router) judge(p store.Pending) store.Decided {
 	set, texts := r.Policy()
-	j := judgement{set: set, texts: texts, region: r.Region}
+	j := judgement{set: set, texts: texts, region: r.Region, ask: r.DoubleOptIn}
 	decided := j.decide(p)
 	for _, result := range j.results {
 		r.metrics.verdicts.WithLabelValues(result.Rule, string(result.Verdict)).Inc()
@@ -61,6 +61,7 @@ type judgement struct {
 	set    *rule.Set
 	texts  *templates.Set
 	region string
+	ask    bool // with double opt-in
 
 	results    []rule.Result
 	unrendered []string // templates that could not be rendered

@@ -66,6 +66,8 @@ type Config struct {
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 
+	DoubleOptIn bool // people are asked to confirm the opt-ins of records
+
 	ReplyTick      time.Duration // how often replies are looked for; default 500 ms
 	AnswersPerHour int           // most automatic answers to one person by one sender; default 6
 	Webhooks       Webhooks      // nil: the webhooks of reply rules wait

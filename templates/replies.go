@@ -4,20 +4,23 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 
 	"github.com/beckonhq/beckon/internal/message"
 )
 
-// Names of the templates of the answers to a STOP and to a HELP.
+// Names of the templates of the answers to a STOP and to a HELP, of the question of a double opt-in and of the answer to its YES.
 const (
 	OptOutConfirmation = "opt-out-confirmation"
 	Help               = "help"
+	DoubleOptIn        = "double-opt-in"
+	OptInConfirmation  = "opt-in-confirmation"
 )
 
 //go:embed replies/*.yaml
 var replies embed.FS
 
-// Replies are the answers to STOP and HELP: those of the set that have the names, else the shipped ones.
+// Replies are the texts that Beckon says by itself: those of the set that have the names, else the shipped ones.
 type Replies struct {
 	own, shipped *Set
 	vars         map[string]any
@@ -39,10 +42,21 @@ func NewReplies(own *Set, business, contact string) (*Replies, error) {
 // Render gives an answer in a language. What the own template cannot say, the shipped one does: an answer to STOP is never lost to
 // a mistake in a file.
 func (r *Replies) Render(name, language string) (message.Content, error) {
+	return r.render(name, language, r.vars)
+}
+
+// Question asks for the confirmation of an opt-in to a program, empty for everything; it has the variable program besides.
+func (r *Replies) Question(language, program string) (message.Content, error) {
+	vars := maps.Clone(r.vars)
+	vars["program"] = program
+	return r.render(DoubleOptIn, language, vars)
+}
+
+func (r *Replies) render(name, language string, vars map[string]any) (message.Content, error) {
 	if r.own != nil && r.own.Has(name) {
-		if content, err := r.own.Render(name, language, r.vars); err == nil && content.SMS != nil && content.WhatsApp != nil {
+		if content, err := r.own.Render(name, language, vars); err == nil && content.SMS != nil && content.WhatsApp != nil {
 			return content, nil
 		}
 	}
-	return r.shipped.Render(name, language, r.vars)
+	return r.shipped.Render(name, language, vars)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/segment"
 	"github.com/beckonhq/beckon/templates"
 )
@@ -28,6 +29,23 @@ func TestReplies(t *testing.T) {
 		require.NoError(t, err)
 		require.Regexp(t, "^Acme: .*(START|STOP)", content.SMS.Text)
 	}
+	for _, render := range []func(*templates.Replies, string) (message.Content, error){
+		func(r *templates.Replies, language string) (message.Content, error) {
+			return r.Question(language, "acme/news")
+		},
+		func(r *templates.Replies, language string) (message.Content, error) {
+			return r.Render(templates.OptInConfirmation, language)
+		},
+	} {
+		for _, language := range []string{"", "en_US", "es-MX", "fr"} {
+			content, err := render(named, language)
+			require.NoError(t, err)
+			require.Equal(t, segment.GSM7, content.SMS.Encoding)
+			require.Equal(t, 1, content.SMS.Segments, content.SMS.Text)
+			require.Regexp(t, "^Acme: .*STOP", content.SMS.Text)
+			require.Regexp(t, "^Acme: .*STOP", content.WhatsApp.Text)
+		}
+	}
 	content, err := named.Render(templates.Help, "en")
 	require.NoError(t, err)
 	require.Contains(t, content.SMS.Text, "555-0100")
@@ -38,6 +56,7 @@ func TestOwnReplies(t *testing.T) {
 	own, err := templates.Load(fstest.MapFS{
 		"help.yaml":                 {Data: []byte(`{sms: {en: "Ask {{.contact}}"}, whatsapp: {text: {en: "Ask {{.contact}}"}}}`)},
 		"opt-out-confirmation.yaml": {Data: []byte(`{sms: {en: "{{.nothing}}"}}`)},
+		"double-opt-in.yaml":        {Data: []byte(`{sms: {en: "{{.program}}?"}, whatsapp: {text: {en: "{{.program}}?"}}}`)},
 	})
 	require.NoError(t, err)
 	r, err := templates.NewReplies(own, "", "Ana")
@@ -48,4 +67,7 @@ func TestOwnReplies(t *testing.T) {
 	content, err = r.Render(templates.OptOutConfirmation, "en")
 	require.NoError(t, err)
 	require.Contains(t, content.SMS.Text, "opted out", "the shipped one, in place of one that can't be rendered")
+	content, err = r.Question("en", "acme/news")
+	require.NoError(t, err)
+	require.Equal(t, "acme/news?", content.SMS.Text)
 }

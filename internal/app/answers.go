@@ -20,7 +20,10 @@ func (a *App) answers() (dispatcher.Answers, error) {
 	if err != nil {
 		return dispatcher.Answers{}, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	return dispatcher.Answers{Render: texts.Render, Twilio: a.cfg.TwilioAnswers, PerHour: a.cfg.Replies.AnswersPerHour}, nil
+	return dispatcher.Answers{
+		Render: texts.Render, Twilio: a.cfg.TwilioAnswers, PerHour: a.cfg.Replies.AnswersPerHour,
+		Question: texts.Question, AskBy: a.cfg.Consent.AskSender,
+	}, nil
 }
 
 // webhooks posts the notices of reply rules; nil without a secret to sign them by.

@@ -29,6 +29,7 @@ func (a *App) mountAPI(g *echo.Group) {
 	g.GET("/messages", a.listMessages)
 	g.GET("/trace/:id", a.trace)
 	a.mountConversations(g)
+	a.mountConsent(g)
 }
 
 func (a *App) listMessages(c echo.Context) error {

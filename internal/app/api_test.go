@@ -127,12 +127,13 @@ func (h *house) openAPI() {
 		if methods["get"] == nil || strings.HasPrefix(path, "/api/v1/conversations/") || strings.HasPrefix(path, "/api/v1/media/") {
 			continue // they need a conversation: see their own tests
 		}
-		status, body := h.get(h.AdminURL() + strings.ReplaceAll(path, "{id}", "04l000000000001AAA"))
+		status, body := h.get(h.AdminURL() + strings.NewReplacer("{id}", "04l000000000001AAA", "{address}", "%2B14155550100").Replace(path))
 		require.Equal(h.t, http.StatusOK, status, path)
 		require.True(h.t, json.Valid([]byte(body)), path)
 	}
 	for schema, fields := range map[string]reflect.Type{
 		"Message": reflect.TypeFor[view.Message](), "Conversation": reflect.TypeFor[view.Conversation](), "Turn": reflect.TypeFor[view.Turn](),
+		"Consent": reflect.TypeFor[view.Consent](), "ConsentEntry": reflect.TypeFor[view.ConsentEntry](), "OptInQuestion": reflect.TypeFor[view.OptInQuestion](),
 	} {
 		var names []string
 		for field := range fields.Fields() {

@@ -106,7 +106,7 @@ func (a *App) newRouter() (runner, error) {
 	stage, err := router.New(router.Config{
 		Envelopes: a.stream.Consumer(stream.Router), Belt: a.stream, Ledger: a.store,
 		Policy: a.policies.both, Region: a.cfg.DefaultRegion,
-		AnswersPerHour: a.cfg.Replies.AnswersPerHour, Webhooks: webhooks,
+		AnswersPerHour: a.cfg.Replies.AnswersPerHour, Webhooks: webhooks, DoubleOptIn: a.cfg.AsksToConfirm(),
 		Log: a.log.With("part", "router"), Metrics: a.registry,
 	})
 	if err != nil {
@@ -144,7 +144,7 @@ func (a *App) newDispatcher() (runner, error) {
 		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
 		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
 		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen), Answers: answers,
-		Hours: a.law, RevokeProgram: a.cfg.Consent.RevokeScope == "program", DoubleOptIn: a.cfg.Consent.DoubleOptIn == "on",
+		Hours: a.law, RevokeProgram: a.cfg.Consent.RevokeScope == "program", DoubleOptIn: a.cfg.AsksToConfirm(),
 		ConfirmWithin: a.cfg.Consent.ConfirmWithin, Keep: keep(a.cfg.Retention),
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})

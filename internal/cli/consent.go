@@ -15,6 +15,7 @@ import (
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/view"
 )
 
 func (r *root) consent() *cobra.Command {
@@ -33,76 +34,13 @@ func parseAddress(text, region string) (address.Address, error) {
 	return a, nil
 }
 
-// consentView is what the ledger says of one address.
-type consentView struct {
-	Address string            `json:"address"`
-	Program string            `json:"program"`
-	State   map[string]string `json:"state"` // channel -> the newest action, or none
-	// Marketing has the channels on which marketing of the program may be sent.
-	Marketing []string       `json:"marketing"`
-	History   []consentEntry `json:"history"`
-	Review    bool           `json:"under_review,omitempty"`
-}
-
-type consentEntry struct {
-	Action         string    `json:"action"`
-	Channel        string    `json:"channel"`
-	Source         string    `json:"source"`
-	Evidence       string    `json:"evidence"`
-	Note           string    `json:"note"`
-	Org            string    `json:"org"`
-	OccurredAt     time.Time `json:"occurred_at"`
-	RecordedAt     time.Time `json:"recorded_at"`
-	Scope          string    `json:"scope"`
-	Program        string    `json:"program,omitempty"` // of the scope: a program or a brand
-	Purpose        string    `json:"purpose,omitempty"`
-	Address        string    `json:"address"`
-	Disclosure     string    `json:"disclosure,omitempty"`
-	DisclosureHash string    `json:"disclosure_sha256,omitempty"`
-	SourceURL      string    `json:"source_url,omitempty"`
-	IP             string    `json:"ip,omitempty"`
-	Operator       string    `json:"operator,omitempty"`
-}
-
-func viewEntry(e consent.Entry) consentEntry {
-	return consentEntry{
-		Action: string(e.Action), Channel: string(e.Channel), Source: string(e.Source), Evidence: e.Evidence, Note: e.Note,
-		Org: string(e.Org), OccurredAt: e.OccurredAt.UTC(), RecordedAt: e.RecordedAt.UTC(), Scope: string(e.Scope.KindOrAll()),
-		Program: e.Scope.Name, Purpose: string(e.Purpose), Address: string(e.Address), Disclosure: e.Proof.Disclosure,
-		DisclosureHash: e.Proof.Hash(), SourceURL: e.Proof.SourceURL, IP: e.Proof.IP, Operator: e.Proof.Operator,
-	}
-}
-
-// asked is which state a command shows.
-type asked struct {
-	program     string
-	doubleOptIn bool
-}
-
-func viewConsent(ctx context.Context, ledger *store.Store, a address.Address, of asked) (consentView, error) {
-	v := consentView{Address: string(a), Program: of.program, State: map[string]string{}, Marketing: []string{}, History: []consentEntry{}}
-	states, err := ledger.Consent(ctx, []address.Address{a})
+// viewConsent reads what is held on a person, for one program.
+func viewConsent(ctx context.Context, ledger *store.Store, a address.Address, program string, cfg *config.Config) (view.Consent, error) {
+	held, err := ledger.ConsentOf(ctx, a)
 	if err != nil {
-		return v, err
+		return view.Consent{}, err
 	}
-	for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
-		v.State[string(channel)] = string(states[a].In(channel, of.program))
-		if states[a].Granted(channel, of.program, of.doubleOptIn) {
-			v.Marketing = append(v.Marketing, string(channel))
-		}
-		if v.State[string(channel)] == "" {
-			v.State[string(channel)] = "none"
-		}
-	}
-	v.Review = states[a].UnderReview()
-	history, err := ledger.ConsentHistory(ctx, a)
-	if err != nil {
-		return v, err
-	}
-	for _, e := range history {
-		v.History = append(v.History, viewEntry(e))
-	}
-	return v, nil
+	return view.NewConsent(held, program, view.DoubleOptIn{On: cfg.AsksToConfirm(), Within: cfg.Consent.ConfirmWithin}), nil
 }
 
 func (r *root) consentShow() *cobra.Command {
@@ -115,7 +53,7 @@ func (r *root) consentShow() *cobra.Command {
 		Args:    exactlyOne("one phone number or WhatsApp id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.withAddress(cmd.Context(), args[0], func(ledger *store.Store, a address.Address, cfg *config.Config) error {
-				v, err := viewConsent(cmd.Context(), ledger, a, asked{program, cfg.Consent.DoubleOptIn == "on"})
+				v, err := viewConsent(cmd.Context(), ledger, a, program, cfg)
 				if err != nil {
 					return err
 				}
@@ -136,18 +74,49 @@ func (r *root) consentShow() *cobra.Command {
 	return cmd
 }
 
-func (r *root) writeConsentHistory(entries []consentEntry) error {
+func (r *root) writeConsentHistory(entries []view.ConsentEntry) error {
 	table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "WHEN\tACTION\tCHANNEL\tABOUT\tSOURCE\tEVIDENCE\tNOTE")
 	for _, e := range entries {
-		about := e.Scope
-		if e.Program != "" {
-			about += " " + e.Program
-		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.OccurredAt.Local().Format(time.DateTime), words(e.Action),
-			e.Channel, about, words(e.Source), oneLine(e.Evidence), dash(oneLine(e.Note)))
+			e.Channel, aboutWhat(e.Scope, e.Program), words(e.Source), oneLine(e.Evidence), dash(oneLine(e.Note)))
 	}
 	return table.Flush()
+}
+
+// aboutWhat is what an entry is about: all, program acme/news, brand acme.
+func aboutWhat(scope, program string) string { return strings.TrimSpace(scope + " " + program) }
+
+// questionState says how it stands with asking a person to confirm an opt-in.
+func questionState(q *view.OptInQuestion) string {
+	when := func(t *time.Time) string { return t.Local().Format(time.DateTime) }
+	asked := "not asked yet"
+	if q.AskedAt != nil {
+		asked = "asked at " + when(q.AskedAt)
+	}
+	reason := ""
+	if q.Reason != "" {
+		reason = " (" + words(q.Reason) + ")"
+	}
+	switch q.State {
+	case view.QuestionDue:
+		return "the person is to be asked"
+	case view.QuestionNotAsked:
+		return "not asked" + reason
+	case view.QuestionQueued:
+		return "the question waits to be sent" + reason
+	case view.QuestionFailed:
+		return "the question did not arrive" + reason + ", see beckon trace " + q.MessageID
+	case view.QuestionWaiting:
+		return asked + ", waiting for YES until " + when(q.Until)
+	case view.QuestionConfirmed:
+		return asked + ", confirmed"
+	case view.QuestionOptedOut:
+		return asked + ", opted out since"
+	case view.QuestionNoAnswer:
+		return asked + ", no YES until " + when(q.Until)
+	}
+	return q.State
 }
 
 // oneLine keeps a person's words from breaking a table or the terminal.
@@ -160,7 +129,7 @@ func oneLine(text string) string {
 	}, text)
 }
 
-func (r *root) writeConsentState(v *consentView) {
+func (r *root) writeConsentState(v *view.Consent) {
 	r.printf("%s\n", v.Address)
 	shown := map[string]string{
 		string(consent.OptIn): "opted in", string(consent.OptOut): "opted out", "none": "nothing on record",
@@ -171,6 +140,9 @@ func (r *root) writeConsentState(v *consentView) {
 	}
 	if len(v.Marketing) > 0 {
 		r.printf("  marketing of program %s may go by %s\n", v.Program, strings.Join(v.Marketing, ", "))
+	}
+	for i := range v.DoubleOptIn {
+		r.printf("  double opt-in of %s: %s\n", aboutWhat(v.DoubleOptIn[i].Scope, v.DoubleOptIn[i].Program), questionState(&v.DoubleOptIn[i]))
 	}
 	if v.Review {
 		r.printf("  sending is paused: a reply may be an opt-out, see beckon reviews list\n")

@@ -17,7 +17,7 @@ import (
 
 // consentImport adds the entries of a file.
 func (r *root) consentImport() *cobra.Command {
-	var dry bool
+	var dry, ask bool
 	with := consent.Import{}
 	cmd := &cobra.Command{
 		Use:   "import <file.csv>",
@@ -38,7 +38,10 @@ func (r *root) consentImport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			with.Region, with.Now = cfg.DefaultRegion, time.Now()
+			if ask && !cfg.AsksToConfirm() {
+				return usagef("--ask needs BECKON_DOUBLE_OPT_IN=on: without it nobody is asked to confirm")
+			}
+			with.Region, with.Now, with.Ask = cfg.DefaultRegion, time.Now(), ask
 			entries, err := readImport(args[0], with)
 			if err != nil {
 				return err
@@ -64,6 +67,7 @@ func (r *root) consentImport() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "check the file against the ledger, and import nothing")
+	cmd.Flags().BoolVar(&ask, "ask", false, "with double opt-in: ask the people of new opt-ins to confirm them (default: nobody is written to)")
 	cmd.Flags().StringVar(&with.Program, "program", "", "of rows without a program (default: everything)")
 	cmd.Flags().StringVar(&with.Source, "source", "", "where the file is from; kept with each entry")
 	cmd.Flags().StringVar(&with.By, "by", "", "who imports it (required)")

@@ -15,45 +15,96 @@ import (
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/stream"
+	"github.com/beckonhq/beckon/internal/view"
 )
 
 // consentExport prints all that is held on a person.
 func (r *root) consentExport() *cobra.Command {
 	var by, note string
+	var limit int
 	cmd := &cobra.Command{
 		Use:   "export <address>",
-		Short: "Print everything that the ledger holds on a person, as JSON",
-		Long: "Print everything that the ledger holds on a person, as one JSON object: consent, messages, attempts, events, replies, conversations,\n" +
-			"reviews, and the decisions and snapshots of records that name the address. The call is noted in the audit trail.",
+		Short: "Print everything that is held on a person, as JSON",
+		Long: "Print everything that is held on a person, as one JSON object: the rows of the ledger about them, and what the streams keep of\n" +
+			"notifications, webhooks and dead letters that carry the address. The call is noted in the audit trail.",
 		Example: "  beckon consent export +14155550123 --by ana > person.json",
 		Args:    exactlyOne("one phone number or WhatsApp id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.withAddress(cmd.Context(), args[0], func(ledger *store.Store, a address.Address, _ *config.Config) error {
-				held, err := ledger.ExportPerson(cmd.Context(), a)
-				if err != nil {
-					return err
-				}
-				counts := map[string]int{}
-				for kind, rows := range held {
-					counts[kind] = len(rows)
-				}
-				detail, err := json.Marshal(map[string]any{"note": note, "rows": counts})
-				if err != nil {
-					return err
-				}
-				err = ledger.AddAudit(cmd.Context(), store.AuditEntry{
-					Operator: cmp.Or(by, operator()), Action: "consent.export", Subject: a.Masked(), Detail: detail,
+			return r.withAddress(cmd.Context(), args[0], func(ledger *store.Store, a address.Address, cfg *config.Config) error {
+				return r.withStreams(cmd.Context(), cfg, func(belt *stream.Client) error {
+					return r.export(cmd.Context(), ledger, belt, exported{a, cmp.Or(by, operator()), note, limit})
 				})
-				if err != nil {
-					return err
-				}
-				return r.printJSON(map[string]any{"address": string(a), "held": held})
 			})
 		},
 	}
 	cmd.Flags().StringVar(&by, "by", "", "who asks (default: the account that calls)")
 	cmd.Flags().StringVar(&note, "note", "", "why, for whoever reads the record later")
+	scanFlag(cmd, &limit)
 	return cmd
+}
+
+func scanFlag(cmd *cobra.Command, limit *int) {
+	cmd.Flags().IntVar(limit, "scan", 1_000_000, "how many messages of each stream are looked at, the newest")
+}
+
+// exported is who an export is about, and who asks why.
+type exported struct {
+	address  address.Address
+	by, note string
+	scan     int
+}
+
+func (r *root) export(ctx context.Context, ledger *store.Store, belt *stream.Client, p exported) error {
+	addresses, held, err := ledger.ExportPerson(ctx, p.address)
+	if err != nil {
+		return err
+	}
+	fits, err := anyOf(addresses)
+	if err != nil {
+		return err
+	}
+	kept, bounded := []view.Held{}, false
+	for _, name := range personalStreams() {
+		more, err := belt.Find(ctx, name, p.scan, fits, func(found stream.Found) error {
+			kept = append(kept, view.NewHeld(found, fits))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		bounded = bounded || more
+	}
+	counts := map[string]int{"streams": len(kept)}
+	for kind, rows := range held {
+		counts[kind] = len(rows)
+	}
+	detail, err := json.Marshal(map[string]any{"note": p.note, "rows": counts})
+	if err != nil {
+		return err
+	}
+	err = ledger.AddAudit(ctx, store.AuditEntry{Operator: p.by, Action: "consent.export", Subject: p.address.Masked(), Detail: detail})
+	if err != nil {
+		return err
+	}
+	return r.printJSON(map[string]any{"address": string(p.address), "held": held, "streams": kept, "older_not_searched": bounded})
+}
+
+// personalStreams are those whose messages say something about people.
+func personalStreams() []stream.Name {
+	return []stream.Name{stream.Notifications, stream.Callbacks, stream.DeadLetters}
+}
+
+// anyOf tells whether a text has one of the addresses in it.
+func anyOf(addresses []address.Address) (func(text string) bool, error) {
+	patterns := make([]string, len(addresses))
+	for i, a := range addresses {
+		patterns[i] = a.Pattern()
+	}
+	pattern, err := regexp.Compile(strings.Join(patterns, "|"))
+	if err != nil {
+		return nil, err
+	}
+	return pattern.MatchString, nil
 }
 
 // consentErase takes a person's data out.
@@ -92,21 +143,17 @@ func (r *root) consentErase() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&by, "by", "", "who erases (required)")
 	cmd.Flags().StringVar(&note, "note", "", "why (required); not the address, since it is kept")
-	cmd.Flags().IntVar(&limit, "scan", 1_000_000, "how many messages of each stream are looked at, the newest")
+	scanFlag(cmd, &limit)
 	return cmd
 }
 
 func (r *root) eraseFromStreams(ctx context.Context, belt *stream.Client, addresses []address.Address, limit int) error {
-	patterns := make([]string, len(addresses))
-	for i, a := range addresses {
-		patterns[i] = a.Pattern()
-	}
-	pattern, err := regexp.Compile(strings.Join(patterns, "|"))
+	fits, err := anyOf(addresses)
 	if err != nil {
 		return err
 	}
-	for _, name := range []stream.Name{stream.Notifications, stream.Callbacks, stream.DeadLetters} {
-		done, err := belt.Erase(ctx, name, limit, pattern.MatchString)
+	for _, name := range personalStreams() {
+		done, err := belt.Erase(ctx, name, limit, fits)
 		if err != nil {
 			return err
 		}

@@ -2,8 +2,7 @@ package cli
 
 import (
 	"cmp"
-	"slices"
-	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -11,48 +10,41 @@ import (
 	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/consent"
-	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
 )
 
-// word is what an operator enters about a person.
-type word struct {
-	channel, program, brand, note, by string
-	proof                             consent.Proof
+func wordFlags(cmd *cobra.Command, w *consent.Word) (at *string) {
+	cmd.Flags().StringVar(&w.Channel, "channel", string(consent.AllChannels), "all, sms or whatsapp")
+	cmd.Flags().StringVar(&w.Program, "program", "", "only about this program (default: about everything)")
+	cmd.Flags().StringVar(&w.Brand, "brand", "", "only about the programs of this brand")
+	cmd.Flags().StringVar(&w.Note, "note", "", "why, for whoever reads the record later")
+	cmd.Flags().StringVar(&w.Proof.Operator, "by", "", "who enters it (default: the account that calls)")
+	cmd.Flags().StringVar(&w.Proof.Disclosure, "disclosure", "", "the words that the person agreed to")
+	cmd.Flags().StringVar(&w.Proof.SourceURL, "source-url", "", "where the person agreed")
+	cmd.Flags().StringVar(&w.Proof.IP, "ip", "", "the person's address on the internet")
+	cmd.Flags().StringVar(&w.Language, "language", "", "to ask in, with double opt-in (default: that of the newest message to the person)")
+	return cmd.Flags().String("at", "", "when it was said, in RFC 3339 (default: now)")
 }
 
-func (w *word) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&w.channel, "channel", string(consent.AllChannels), "all, sms or whatsapp")
-	cmd.Flags().StringVar(&w.program, "program", "", "only about this program (default: about everything)")
-	cmd.Flags().StringVar(&w.brand, "brand", "", "only about the programs of this brand")
-	cmd.Flags().StringVar(&w.note, "note", "", "why, for whoever reads the record later")
-	cmd.Flags().StringVar(&w.by, "by", "", "who enters it (default: the account that calls)")
-	cmd.Flags().StringVar(&w.proof.Disclosure, "disclosure", "", "the words that the person agreed to")
-	cmd.Flags().StringVar(&w.proof.SourceURL, "source-url", "", "where the person agreed")
-	cmd.Flags().StringVar(&w.proof.IP, "ip", "", "the person's address on the internet")
-}
-
-// scope checks channel, program and brand.
-func (w *word) scope() (consent.Scope, error) {
-	channels := []string{string(consent.AllChannels), string(message.SMS), string(message.WhatsApp)}
-	switch {
-	case !slices.Contains(channels, w.channel):
-		return consent.Scope{}, usagef("there is no channel %q: want %s", w.channel, strings.Join(channels, ", "))
-	case w.program != "" && w.brand != "":
-		return consent.Scope{}, usagef("give --program or --brand, not both")
-	case w.program != "" && !consent.IsProgram(w.program):
-		return consent.Scope{}, usagef("program %q must be a name in kebab-case, or brand/name", w.program)
-	case w.brand != "" && !consent.IsBrand(w.brand):
-		return consent.Scope{}, usagef("brand %q must be a name in kebab-case", w.brand)
-	case w.brand != "":
-		return consent.Scope{Kind: consent.ScopeBrand, Name: w.brand}, nil
+// entryOf checks what an operator enters.
+func entryOf(w consent.Word, at string) (consent.Entry, error) {
+	if at != "" {
+		var err error
+		if w.OccurredAt, err = time.Parse(time.RFC3339, at); err != nil {
+			return consent.Entry{}, usagef("--at: want a time in RFC 3339 such as 2026-05-01T12:00:00Z")
+		}
 	}
-	return consent.ProgramScope(w.program), nil
+	entry, err := w.Entry(time.Now())
+	if err != nil {
+		return entry, usagef("%w", err)
+	}
+	return entry, nil
 }
 
 func (r *root) consentSet(use string, action consent.Action, verb string) *cobra.Command {
 	var asJSON bool
-	var w word
+	var w consent.Word
+	var at *string
 	cmd := &cobra.Command{
 		Use:     use + " <address>",
 		Short:   "Record that a person wants to " + verb,
@@ -60,21 +52,20 @@ func (r *root) consentSet(use string, action consent.Action, verb string) *cobra
 		Example: "  beckon consent " + use + " +14155550123 --note 'asked on the phone'\n  beckon consent " + use + " +14155550123 --channel sms --program newsletter",
 		Args:    exactlyOne("one phone number or WhatsApp id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			scope, err := w.scope()
+			w.Action, w.Proof.Operator = action, cmp.Or(w.Proof.Operator, operator())
+			entry, err := entryOf(w, *at)
 			if err != nil {
 				return err
 			}
 			return r.withAddress(cmd.Context(), args[0], func(ledger *store.Store, a address.Address, cfg *config.Config) error {
-				w.proof.Operator = cmp.Or(w.by, operator())
-				err := ledger.AddConsent(cmd.Context(), consent.Entry{
-					Org: consent.AnyOrg, Address: a, Channel: message.Channel(w.channel), Action: action, Scope: scope, Proof: w.proof,
-					Source: consent.FromOperator, Evidence: w.proof.Operator + " " + uuid.Must(uuid.NewV7()).String(), Note: w.note,
-				})
+				entry.Address, entry.Source, entry.Ask = a, consent.FromOperator, cfg.AsksToConfirm()
+				entry.Evidence = w.Proof.Operator + " " + uuid.Must(uuid.NewV7()).String()
+				err := ledger.AddConsent(cmd.Context(), entry)
 				if err != nil {
 					return err
 				}
-				program := cmp.Or(w.program, message.DefaultProgram)
-				v, err := viewConsent(cmd.Context(), ledger, a, asked{program, cfg.Consent.DoubleOptIn == "on"})
+				program := cmp.Or(w.Program, entry.Scope.Program())
+				v, err := viewConsent(cmd.Context(), ledger, a, program, cfg)
 				if err != nil {
 					return err
 				}
@@ -86,7 +77,7 @@ func (r *root) consentSet(use string, action consent.Action, verb string) *cobra
 			})
 		},
 	}
-	w.flags(cmd)
+	at = wordFlags(cmd, &w)
 	jsonFlag(cmd, &asJSON, "the new state as one JSON object")
 	return cmd
 }

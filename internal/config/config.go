@@ -184,8 +184,10 @@ type Consent struct {
 	DoubleOptIn string
 	// ErasureKeys make the hashes that stay of erased addresses; the first one makes new ones.
 	ErasureKeys []Secret
-	// ConfirmWithin is how long a YES confirms an opt-in.
+	// ConfirmWithin is how long a YES confirms an opt-in, from when the question was sent.
 	ConfirmWithin time.Duration
+	// AskSender is the sender that asks people to confirm an opt-in.
+	AskSender string
 }
 
 // Retention is how long each kind of content stays; 0 means for ever.
@@ -200,3 +202,6 @@ type Log struct {
 	// Format is text or json.
 	Format string
 }
+
+// AsksToConfirm tells whether people are asked to confirm an opt-in.
+func (c *Config) AsksToConfirm() bool { return c.Consent.DoubleOptIn == "on" }

@@ -67,6 +67,7 @@
 //	consent.revoke_scope           BECKON_REVOKE_SCOPE             all
 //	consent.double_opt_in          BECKON_DOUBLE_OPT_IN            off
 //	consent.confirm_within         BECKON_CONFIRM_WITHIN           72h
+//	consent.ask_sender             BECKON_ASK_SENDER               default
 //	consent.erasure_keys           BECKON_ERASURE_KEY
 //	retention.contents             BECKON_RETENTION_CONTENTS
 //	retention.replies              BECKON_RETENTION_REPLIES

@@ -228,6 +228,22 @@ func (l *loader) makeSenders() {
 		}
 		c.Senders = append(c.Senders, sender)
 	}
+	l.checkAsking()
+}
+
+// checkAsking looks at what the question of a double opt-in needs.
+func (l *loader) checkAsking() {
+	c := l.config
+	if !c.AsksToConfirm() || len(c.Senders) == 0 { // without a sender: Check says so
+		return
+	}
+	if names := c.SenderNames(); !slices.Contains(names, c.Consent.AskSender) {
+		l.problem(Problem{}, "BECKON_DOUBLE_OPT_IN is on and there is no sender %q to ask by: set BECKON_ASK_SENDER to one of %s",
+			c.Consent.AskSender, strings.Join(names, ", "))
+	}
+	if c.Replies.Business == "" {
+		c.Warnings = append(c.Warnings, "BECKON_DOUBLE_OPT_IN is on without BECKON_BUSINESS_NAME, with which the shipped question begins")
+	}
 }
 
 // problems is what is wrong with a sender in itself.

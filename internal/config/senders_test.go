@@ -70,3 +70,24 @@ func TestRateIsWrittenAsItIsRead(t *testing.T) {
 		require.Error(t, err, text)
 	}
 }
+
+// Who asks for a double opt-in must be there, and should have a name.
+func TestWhoAsksForADoubleOptIn(t *testing.T) {
+	t.Parallel()
+	path := file(t, "senders:\n  - {name: one, from: '+15551112222', account_sid: AC2, auth_tokens: t}\n")
+	_, err := config.Load(path, []string{"BECKON_DOUBLE_OPT_IN=on"})
+	require.ErrorContains(t, err, `there is no sender "default" to ask by: set BECKON_ASK_SENDER to one of one`)
+	c, err := config.Load(path, []string{"BECKON_DOUBLE_OPT_IN=on", "BECKON_ASK_SENDER=one"})
+	require.NoError(t, err)
+	require.Len(t, c.Warnings, 1)
+	require.Contains(t, c.Warnings[0], "BECKON_BUSINESS_NAME")
+	c, err = config.Load(path, []string{"BECKON_DOUBLE_OPT_IN=on", "BECKON_ASK_SENDER=one", "BECKON_BUSINESS_NAME=Acme"})
+	require.NoError(t, err)
+	require.Empty(t, c.Warnings)
+	c, err = config.Load(path, nil)
+	require.NoError(t, err)
+	require.Empty(t, c.Warnings)
+	c, err = config.Load(path, []string{"BECKON_REVOKE_SCOPE=program"})
+	require.NoError(t, err)
+	require.Contains(t, c.Warnings[0], "2027-01-31")
+}

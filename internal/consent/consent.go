@@ -32,7 +32,8 @@ const (
 	FromKeyword    Source = "keyword"        // the person's own words in a reply
 	FromTwilio     Source = "twilio_opt_out" // OptOutType of an inbound message
 	FromErrorCode  Source = "twilio_error"   // 21610, 63014
-	FromOperator   Source = "operator"       // the command line or the API
+	FromOperator   Source = "operator"       // the command line
+	FromAPI        Source = "api"            // the API
 	FromReview     Source = "review"         // a reply that somebody, or a set time, decided to be an opt-out
 	FromSalesforce Source = "salesforce"     // a field of a record, by a rule file
 	FromImport     Source = "import"         // a file
@@ -130,14 +131,17 @@ type Entry struct {
 	OccurredAt time.Time
 	Seq        uint64 // of the callback in its stream; breaks a tie of OccurredAt. 0 for an entry that came otherwise
 	RecordedAt time.Time
+	// Ask is of an opt-in: with double opt-in the person is asked to confirm it. It is no part of what was said, and not kept with it.
+	Ask   bool
+	AskIn string // the language to ask in; empty: that of the newest message to the person
 }
 
 // Proof is what shows how a person agreed. Any part may be empty.
 type Proof struct {
-	Disclosure string // the words that the person agreed to
-	SourceURL  string // where
-	IP         string // from where
-	Operator   string // who entered it
+	Disclosure string `json:"disclosure,omitempty"` // the words that the person agreed to
+	SourceURL  string `json:"source_url,omitempty"` // where
+	IP         string `json:"ip,omitempty"`         // from where
+	Operator   string `json:"operator,omitempty"`   // who entered it
 }
 
 // Hash is the SHA-256 of the disclosure in hex, empty without one.

@@ -24,6 +24,7 @@ type Import struct {
 	Source  string    // where the file is from, in words; kept as the note
 	By      string    // who imports it
 	Now     time.Time // no entry may be later
+	Ask     bool      // ask the people of new opt-ins to confirm them
 }
 
 // LineError is a mistake of one line. Its text has no value of the line but names.
@@ -145,6 +146,7 @@ func (f *csvFile) row(row []string) {
 	e := Entry{
 		Org: AnyOrg, Source: FromImport, Note: f.Source, Address: f.address(cell[colAddress]), Channel: f.channel(cell[colChannel]),
 		Action: f.action(cell[colAction]), Scope: f.scope(cell[colProgram]), OccurredAt: f.moment(cell[colOccurredAt]),
+		Ask:   f.Ask,
 		Proof: Proof{Disclosure: cell[colDisclosure], SourceURL: cell[colSourceURL], IP: f.ip(cell[colIP]), Operator: f.By},
 	}
 	if e.Action == OptIn || e.Action == Confirm {

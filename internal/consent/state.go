@@ -58,25 +58,6 @@ func (s State) Granted(channel message.Channel, program string, double bool) boo
 	return grant.newer(erased) && s.newest(channel, program, ReOptIn).newer(stop)
 }
 
-// Asked tells for which scope a request of the double opt-in is open on a channel: the newest opt-in between two times that nothing
-// has answered, neither a confirmation nor an opt-out.
-func (s State) Asked(channel message.Channel, since, until time.Time) (Scope, bool) {
-	var open Mark
-	for _, m := range s {
-		if m.Action != OptIn || !m.on(channel) || m.At.Before(since) || m.At.After(until) || !m.newer(open) {
-			continue
-		}
-		answered := func(other Mark) bool {
-			return (other.Action == Confirm && other.Scope == m.Scope || stops(other.Action) && other.Scope.covers(m.Scope.Name)) &&
-				other.on(channel) && other.newer(m)
-		}
-		if !s.any(answered) {
-			open = m
-		}
-	}
-	return open.Scope, open.Action != ""
-}
-
 // UnderReview tells whether a reply that may be an opt-out waits for a decision: nothing may be sent on any channel.
 func (s State) UnderReview() bool {
 	return s.any(func(m Mark) bool { return m.Channel == ReviewChannel })

@@ -70,30 +70,53 @@ func TestState(t *testing.T) {
 	}
 }
 
-func TestAsked(t *testing.T) {
+// An opt-in waits to be confirmed until it is, or more than it, or an opt-out from all of it ends it.
+func TestWaits(t *testing.T) {
 	t.Parallel()
-	news, offers := consent.ProgramScope("news"), consent.ProgramScope("offers")
+	in, confirm, out, again := consent.OptIn, consent.Confirm, consent.OptOut, consent.ReOptIn
+	everything, acme, news := mark(5, in), mark(5, in, "brand", "acme"), mark(5, in, "program", "acme/news")
+	byWhatsApp := news
+	byWhatsApp.Channel = message.WhatsApp
 	for name, c := range map[string]struct {
-		state consent.State
-		want  *consent.Scope
+		optIn                   consent.Mark
+		said                    consent.State
+		waits, confirmed, ended bool
 	}{
-		"nothing":                {nil, nil},
-		"asked":                  {consent.State{mark(5, consent.OptIn, "program", "news")}, &news},
-		"asked before":           {consent.State{mark(4, consent.OptIn, "program", "news")}, nil},
-		"asked after":            {consent.State{mark(31, consent.OptIn, "program", "news")}, nil},
-		"asked and confirmed":    {consent.State{mark(5, consent.OptIn, "program", "news"), mark(6, consent.Confirm, "program", "news")}, nil},
-		"the other is confirmed": {consent.State{mark(5, consent.OptIn, "program", "news"), mark(6, consent.Confirm, "program", "offers")}, &news},
-		"confirmed before":       {consent.State{mark(6, consent.OptIn, "program", "news"), mark(5, consent.Confirm, "program", "news")}, &news},
-		"stopped since":          {consent.State{mark(5, consent.OptIn, "program", "news"), mark(6, consent.OptOut)}, nil},
-		"the newest of two":      {consent.State{mark(5, consent.OptIn, "program", "news"), mark(6, consent.OptIn, "program", "offers")}, &offers},
-		"on another channel":     {consent.State{{Channel: message.WhatsApp, Action: consent.OptIn, At: at(6)}}, nil},
+		"asked":                                 {news, nil, true, false, false},
+		"confirmed":                             {news, consent.State{mark(6, confirm, "program", "acme/news")}, false, true, false},
+		"its brand is confirmed":                {news, consent.State{mark(6, confirm, "brand", "acme")}, false, true, false},
+		"everything is confirmed":               {news, consent.State{mark(6, confirm)}, false, true, false},
+		"confirmed before":                      {news, consent.State{mark(4, confirm)}, false, true, false},
+		"confirmed before, stopped":             {news, consent.State{mark(3, confirm), mark(4, out)}, true, false, false},
+		"another program is confirmed":          {news, consent.State{mark(6, confirm, "program", "acme/offers")}, true, false, false},
+		"another brand is confirmed":            {news, consent.State{mark(6, confirm, "brand", "default")}, true, false, false},
+		"one program of the brand is confirmed": {acme, consent.State{mark(6, confirm, "program", "acme/news")}, true, false, false},
+		"the brand is confirmed":                {acme, consent.State{mark(6, confirm, "brand", "acme")}, false, true, false},
+		"the brand alone is confirmed":          {everything, consent.State{mark(6, confirm, "brand", "acme")}, true, false, false},
+		"stopped since":                         {news, consent.State{mark(6, out)}, false, false, true},
+		"stopped since, and START":              {news, consent.State{mark(6, out), mark(7, again)}, false, false, true},
+		"stopped at that moment":                {news, consent.State{mark(5, out)}, false, false, true},
+		"stopped before":                        {news, consent.State{mark(4, out)}, true, false, false},
+		"its brand stopped":                     {news, consent.State{mark(6, out, "brand", "acme")}, false, false, true},
+		"the brand stopped":                     {acme, consent.State{mark(6, out, "brand", "acme")}, false, false, true},
+		"a program of the brand's name stopped": {acme, consent.State{mark(6, out, "program", "acme")}, true, false, false},
+		"the default brand stopped":             {everything, consent.State{mark(6, out, "brand", "default")}, true, false, false},
+		"one program stopped":                   {everything, consent.State{mark(6, out, "program", "acme/news")}, true, false, false},
+		"erased":                                {everything, consent.State{mark(6, consent.Erase)}, false, false, true},
+		"the other channel stopped":             {byWhatsApp, consent.State{{Channel: message.SMS, Action: out, At: at(6)}}, true, false, false},
+		"one channel of all is confirmed":       {news, consent.State{{Channel: message.SMS, Action: confirm, At: at(6)}}, true, false, false},
+		"all channels are confirmed":            {byWhatsApp, consent.State{mark(6, confirm)}, false, true, false},
 	} {
-		scope, open := c.state.Asked(message.SMS, at(5), at(30))
-		require.Equal(t, c.want != nil, open, name)
-		if c.want != nil {
-			require.Equal(t, *c.want, scope, name)
-		}
+		state := append(consent.State{c.optIn}, c.said...)
+		require.Equal(t, c.waits, state.Waits(c.optIn), name)
+		require.Equal(t, c.confirmed, state.Confirmed(c.optIn), name)
+		require.Equal(t, c.ended, state.Ended(c.optIn), name)
 	}
+	require.True(t, consent.State{everything, mark(6, out)}.SilentSince(everything, at(6)))
+	require.False(t, consent.State{everything, mark(6, out)}.SilentSince(everything, at(5)))
+	require.Equal(t, []string{"default", "acme/default", "default", "acme/news"}, []string{
+		consent.Scope{}.Program(), acme.Scope.Program(), consent.Scope{Kind: consent.ScopeBrand, Name: "default"}.Program(), news.Scope.Program(),
+	})
 }
 
 func TestYes(t *testing.T) {

@@ -47,11 +47,13 @@ const (
 	OriginReplyRule  Origin = "reply_rule" // a reply rule matched a reply
 	OriginCompliance Origin = "compliance" // the single answer to a STOP or HELP; its key is the SID of that reply
 	OriginConsole    Origin = "console"    // an operator sent it by hand
+	// OriginDoubleOptIn asks a person to confirm an opt-in, or says that the YES was understood.
+	OriginDoubleOptIn Origin = "double_opt_in"
 )
 
 // Origins lists them.
 func Origins() []Origin {
-	return []Origin{OriginRule, OriginHuman, OriginReplyRule, OriginCompliance, OriginConsole}
+	return []Origin{OriginRule, OriginHuman, OriginReplyRule, OriginCompliance, OriginConsole, OriginDoubleOptIn}
 }
 
 // Reason says why a message is in a state, in words that are the same in rows, metrics and JSON.

@@ -10,7 +10,8 @@ import (
 	"github.com/beckonhq/beckon/internal/message"
 )
 
-// Confirmation is the single answer to a STOP or HELP, where Twilio gives none. It is made in the transaction that stores the reply.
+// Confirmation is the single answer to a STOP or HELP, where Twilio gives none, or to the YES of a double opt-in. It is made in the
+// transaction that stores the reply.
 type Confirmation struct {
 	Template string
 	Render   func(language string) (message.Content, error)
@@ -31,22 +32,26 @@ const (
 // sameTexts is how many times in a row the same text comes before it is not answered any more.
 const sameTexts = 3
 
-// confirm makes the answer to a STOP or HELP that has just been stored, unless it is too late, not the first one, or would answer a
-// machine. optedOut says that the person had opted out before.
-func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, optedOut bool) error {
+// confirm makes the answer to a STOP, HELP or YES that has just been stored, unless it is too late, not the first one, or would answer a
+// machine. repeated says that it is not the first one.
+func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, repeated bool) error {
+	how, origin, key := r.Answer, message.OriginCompliance, r.SID // the one exemption from an opt-out
+	if how == nil {
+		how, origin, key = r.Yes.Answer, message.OriginDoubleOptIn, yesKey+r.SID
+	}
 	var left time.Duration
-	if err := tx.QueryRow(ctx, `select $1::timestamptz + $2::interval - now()`, r.Received, r.Answer.Within).Scan(&left); err != nil {
+	if err := tx.QueryRow(ctx, `select $1::timestamptz + $2::interval - now()`, r.Received, how.Within).Scan(&left); err != nil {
 		return fmt.Errorf("ask how old a reply is: %w", err)
 	}
-	loop, err := talksToMachine(ctx, tx, r, r.Answer.PerHour)
+	loop, err := talksToMachine(ctx, tx, r, how.PerHour)
 	if err != nil {
 		return err
 	}
-	content, broken := r.Answer.Render(linked.Language)
+	content, broken := how.Render(linked.Language)
 	switch {
 	case left <= 0:
 		linked.Confirmation = ConfirmationLate
-	case optedOut && r.Keyword == "stop":
+	case repeated:
 		linked.Confirmation = ConfirmationRepeated
 	case loop:
 		linked.Confirmation = ConfirmationLoop
@@ -61,8 +66,8 @@ func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, optedOut b
 	var p pipeline
 	var made bool
 	err = queueSpoken(&p, message.Message{
-		Org: linked.Org, Origin: message.OriginCompliance, OriginKey: r.SID, RecordID: linked.RecordID, ContactID: linked.Contact,
-		Sender: r.Sender, Template: r.Answer.Template, Language: languageOf(content, r.Channel), Channels: []message.Channel{r.Channel},
+		Org: linked.Org, Origin: origin, OriginKey: key, RecordID: linked.RecordID, ContactID: linked.Contact,
+		Sender: r.Sender, Template: how.Template, Language: languageOf(content, r.Channel), Channels: []message.Channel{r.Channel},
 		To: r.From, Content: content, ExpiresAfter: left,
 	}, &made)
 	if err != nil {
@@ -87,7 +92,7 @@ func languageOf(content message.Content, channel message.Channel) string {
 func talksToMachine(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (bool, error) {
 	var answers, same int
 	err := tx.QueryRow(ctx, `select
-			(select count(*) from message where recipient = $1 and sender = $2 and origin in ('compliance', 'reply_rule')
+			(select count(*) from message where recipient = $1 and sender = $2 and origin in ('compliance', 'reply_rule', 'double_opt_in')
 				and created_at > now() - interval '1 hour'),
 			(select count(*) from (select i.body from inbound i join conversation c on c.id = i.conversation_id
 				where c.address = $1 and c.sender = $2 and c.channel = $3 and i.received_at > now() - interval '1 hour'

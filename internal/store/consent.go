@@ -140,17 +140,20 @@ func queueEntry(p *pipeline, e consent.Entry) {
 
 // The clocks of Postgres and NATS are two, and either may be set back: what is said now is newer than all that was said before,
 // and of a person's words the later one in the stream.
-const insertEntry = `insert into consent (org, address, channel, action, source, evidence, note, occurred_at, seq, scope, program, purpose,
+const insertEntry = `with added as (insert into consent (org, address, channel, action, source, evidence, note, occurred_at, seq, scope, program, purpose,
 		disclosure, disclosure_hash, source_url, ip, operator)
 	values ($1, $2, $3, $4, $5, $6, $7, greatest(coalesce($8, now()), (
 			select max(occurred_at) + interval '1 microsecond' from consent
-			where address = $2 and ($8::timestamptz is null or seq > 0 and seq < $9::bigint))), $9, $10, $11, $12, $13, $14, $15, $16, $17) on conflict do nothing`
+			where address = $2 and ($8::timestamptz is null or seq > 0 and seq < $9::bigint))), $9, $10, $11, $12, $13, $14, $15, $16, $17) on conflict do nothing returning id),
+	due as (insert into opt_in_question (consent_id, language) select id, $19 from added where $18::boolean)
+	select id from added`
 
 func entryArgs(e consent.Entry) []any {
 	return []any{
 		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), e.Evidence, clean(e.Note),
 		orNull(e.OccurredAt), int64(e.Seq), string(e.Scope.KindOrAll()), e.Scope.Name, string(e.Purpose),
 		clean(e.Proof.Disclosure), e.Proof.Hash(), clean(e.Proof.SourceURL), clean(e.Proof.IP), clean(e.Proof.Operator),
+		e.Ask && e.Action == consent.OptIn, clean(e.AskIn),
 	}
 }
 
@@ -209,6 +212,35 @@ func (s *Store) ConsentHistory(ctx context.Context, a address.Address) ([]consen
 		return nil, fmt.Errorf("read the consent ledger: %w", err)
 	}
 	return entries, nil
+}
+
+// PersonConsent is all that is held on what a person agreed to.
+type PersonConsent struct {
+	Address   address.Address
+	State     consent.State
+	History   []consent.Entry // oldest first
+	Questions []OptInQuestion // of the double opt-in, oldest first
+	Now       time.Time       // by the clock of the database
+}
+
+// ConsentOf reads all that is held on what a person agreed to.
+func (s *Store) ConsentOf(ctx context.Context, a address.Address) (*PersonConsent, error) {
+	held := &PersonConsent{Address: a}
+	states, err := s.Consent(ctx, []address.Address{a})
+	if err != nil {
+		return nil, err
+	}
+	held.State = states[a]
+	if held.History, err = s.ConsentHistory(ctx, a); err != nil {
+		return nil, err
+	}
+	if held.Questions, err = s.OptInQuestions(ctx, a); err != nil {
+		return nil, err
+	}
+	if err := s.pool.QueryRow(ctx, `select now()`).Scan(&held.Now); err != nil {
+		return nil, fmt.Errorf("read the time: %w", err)
+	}
+	return held, nil
 }
 
 // clean drops what a Postgres text can't hold, so that no oddity in a person's words keeps them from being stored.

@@ -176,6 +176,7 @@ func (s *Store) erase(ctx context.Context, tx pgx.Tx, a address.Address) (Erasur
 	}
 	var steps pipeline
 	steps.query(`select place, changed from erase_talk($1)`, count, plain)
+	steps.query(`select place, changed from erase_proof($1)`, count, plain)
 	steps.query(`select place, changed from erase_person($1, $2, $3)`, count, plain, names, patterns)
 	if err := steps.run(ctx, tx); err != nil {
 		return done, err

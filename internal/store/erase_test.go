@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,9 @@ func TestErasureLeavesNothingButTheHash(t *testing.T) {
 	l.exec(`insert into record (org, id, object, fields) values ($1, '003000000000009AAA', 'Contact', '{"Mobile": "(415) 555-0100", "Name": "my secret"}')`, string(org))
 	l.exec(`update decision set detail = '{"previous": {"Mobile": "415.555.0100"}, "previous_seen": true}'`)
 	l.exec(`insert into once_key values ($1, 'r', 'recipient', $2, 'x')`, string(org), string(person))
+	imported := optIn("form 7 row 0123456789abcdef", "news")
+	imported.Source, imported.Ask = consent.FromImport, false
+	l.add(imported)
 	l.exec(`update message set hours = '{"wish": "respect", "postal": "my secret"}'`)
 	l.exec(`insert into webhook (id, sid, url, body) values (gen_random_uuid(), 'IN1', 'https://hooks.example.com', '{"text": "my secret"}')`)
 	l.exec(`insert into reply_decision (sid, outcome, rule_set, detail) values ('IN1', 'matched', 'x', '{"said": "my secret"}')`)
@@ -62,7 +66,7 @@ func TestErasureLeavesNothingButTheHash(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []addr{person, "US.1A2B"}, done.Addresses)
 	require.EqualValues(t, 2, done.Changed["message"])
-	for _, text := range []string{pattern, "my secret", "US.1A2B"} {
+	for _, text := range []string{pattern, "my secret", "US.1A2B", "row 0123456789abcdef"} {
 		require.Empty(t, l.anywhere(text), text)
 	}
 	require.Equal(t, "failed", get[string](l, `select state from webhook`), "what was not posted yet is not posted")
@@ -197,6 +201,46 @@ func TestErasureNeedsItsKey(t *testing.T) {
 	require.True(t, states["+14155550101"].Stopped(message.SMS, "default"), "of the older key")
 }
 
+// Every table in which a person can be found has a part in the export.
+func TestExportHasEveryTable(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c := l.accepted(person, message.SMS, "SM1")
+	l.apply(event(c, "SM1", message.Delivered))
+	l.sending(person, message.WhatsApp)
+	l.queue(person)
+	l.reply(store.Reply{SID: "IN1", Body: "secret", Alias: "US.1A2B"})
+	l.reply(doubtful("IN3", 3))
+	l.add(optIn("1", "news"))
+	l.asks()
+	l.exec(`insert into record (org, id, object, fields) values ($1, '003000000000009AAA', 'Contact', '{"Mobile": "(415) 555-0100"}')`, string(org))
+	l.exec(`update decision set detail = '{"previous": {"Mobile": "415.555.0100"}, "previous_seen": true}'`)
+	l.exec(`insert into replayed (org, notification_id, replay_id, mode, result, stream_seq, detail)
+		select org, notification_id, 'x', 'replay', 'decided', 1, '{"previous": {"Mobile": "415.555.0100"}}' from decision limit 1`)
+	l.exec(`insert into once_key values ($1, 'r', 'recipient', $2, 'x')`, string(org), string(person))
+	l.exec(`insert into webhook (id, sid, url, body) values (gen_random_uuid(), 'IN1', 'https://hooks.example.com', 'secret')`)
+	l.exec(`insert into reply_decision (sid, outcome, rule_set, detail) values ('IN1', 'matched', 'x', '{"said": "secret"}')`)
+	l.exec(`insert into question (conversation_id, rule, name, answers, asked_by, expires_at, state, answer)
+		select id, 'r', 'q', '{secret}', 'IN1', now(), 'answered', 'secret' from conversation`)
+	kinds := map[string]string{
+		"alias": "aliases", "attempt": "attempts", "belt": "belt", "consent": "consent", "conversation": "conversations", "decision": "decisions",
+		"inbound": "replies", "live_attempt": "live_attempts", "message": "messages", "once_key": "once_keys", "question": "questions",
+		"record": "snapshots", "replayed": "replayed", "reply_decision": "reply_decisions", "review": "reviews", "webhook": "webhooks",
+	}
+	_, held, err := l.ExportPerson(t.Context(), person)
+	require.NoError(t, err)
+	found := l.anywhere(person.Pattern() + "|secret")
+	require.Len(t, found, len(kinds), "%v", found)
+	for _, one := range found {
+		table, n, _ := strings.Cut(one, ": ")
+		require.NotEmpty(t, kinds[table], "the table %s is in no part of the export", table)
+		require.Equal(t, n, strconv.Itoa(len(held[kinds[table]])), table)
+	}
+	for _, kind := range []string{"events", "reply_tasks", "double_opt_in", "notifications"} {
+		require.NotEmpty(t, held[kind], kind)
+	}
+}
+
 func TestExportOfAPerson(t *testing.T) {
 	t.Parallel()
 	l := open(t)
@@ -207,7 +251,7 @@ func TestExportOfAPerson(t *testing.T) {
 	l.reply(doubtful("IN3", 3))
 	l.reply(plain("IN2", 9, consent.OptOut))
 	l.exec(`insert into record (org, id, object, fields) values ($1, '003000000000009AAA', 'Contact', '{"Mobile": "(415) 555-0100"}')`, string(org))
-	held, err := l.ExportPerson(t.Context(), "US.1A2B")
+	_, held, err := l.ExportPerson(t.Context(), "US.1A2B")
 	require.NoError(t, err)
 	for kind, n := range map[string]int{
 		"messages": 1, "attempts": 1, "events": 1, "replies": 3, "conversations": 1, "reviews": 1, "consent": 1, "aliases": 2, "snapshots": 1,

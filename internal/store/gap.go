@@ -136,8 +136,20 @@ const mostLookups = 500
 // is temporary.
 var ErrReplaying = errors.New("after a recovery the streams are worked on again before anything is sent")
 
-// queueSuspicions finds which candidates may have been sent in a gap: those that came of a notification that was received
-// before the gap's end. A message cannot have been sent before its notification was received, which narrows the time.
+// cameOf joins what a message m came of: a notification, a reply, or an opt-in that is to be confirmed, which itself may be that of a
+// notification. cameAt is when that came. It stays when the message is made anew.
+const (
+	cameOf = `left join notification n on n.org = m.org and n.id = m.notification_id
+		left join inbound i on m.origin in ('compliance', 'reply_rule', 'double_opt_in')
+			and i.sid = case m.origin when 'double_opt_in' then substr(m.origin_key, length('` + yesKey + `') + 1) else m.origin_key end
+		left join opt_in_question q on q.message_id = m.id
+		left join consent c on c.id = q.consent_id
+		left join notification said on c.source = 'salesforce' and said.org = c.org and said.id = split_part(c.evidence, ' ', 1)`
+	cameAt = `coalesce(n.received_at, i.received_at, said.received_at, q.created_at, m.created_at)`
+)
+
+// queueSuspicions finds which candidates may have been sent in a gap: those that came of something that was received before the gap's
+// end. A message cannot have been sent before that was received, which narrows the time.
 func queueSuspicions(p *pipeline, candidates []*Candidate) {
 	byID := make(map[string]*Candidate, len(candidates))
 	ids := make([]string, 0, len(candidates))
@@ -145,12 +157,10 @@ func queueSuspicions(p *pipeline, candidates []*Candidate) {
 		byID[c.Message.ID] = c
 		ids = append(ids, c.Message.ID)
 	}
-	p.query(`select m.id::text, g.id, greatest(g.began, coalesce(n.received_at, i.received_at, m.created_at) - $2::interval), g.ended,
+	p.query(`select m.id::text, g.id, greatest(g.began, `+cameAt+` - $2::interval), g.ended,
 			array(select a.channel from attempt a where a.message_id = m.id and a.gap_id = g.id)
-		from gap g join message m on m.id = any ($1::text[]::uuid[])
-		left join notification n on n.org = m.org and n.id = m.notification_id
-		left join inbound i on i.sid = m.origin_key and m.origin in ('compliance', 'reply_rule')
-		where coalesce(n.received_at, i.received_at, m.created_at) <= g.ended + $2::interval order by g.id`,
+		from gap g join message m on m.id = any ($1::text[]::uuid[]) `+cameOf+`
+		where `+cameAt+` <= g.ended + $2::interval order by g.id`,
 		func(rows pgx.Rows) error {
 			var id string
 			var found suspicion
@@ -259,10 +269,9 @@ func (s *Store) GapFacts(ctx context.Context, l Lookup, sids []string) (GapFacts
 				return err
 			}, string(l.Address), l.MessageID)
 		p.query(`select not exists (select from message m join gap g on g.id = $4
-				left join notification n on n.org = m.org and n.id = m.notification_id
-		left join inbound i on i.sid = m.origin_key and m.origin in ('compliance', 'reply_rule')
+				`+cameOf+`
 				where m.recipient = $1 and m.id <> $2::uuid and $3 = any (m.channels) and m.state in ('queued', 'sending', 'unknown')
-				and coalesce(n.received_at, i.received_at, m.created_at) <= g.ended + $5::interval
+				and `+cameAt+` <= g.ended + $5::interval
 				and not exists (select from attempt a where a.message_id = m.id and a.gap_id = g.id and a.channel = $3 and a.state <> 'unknown'))`,
 			func(rows pgx.Rows) (err error) {
 				facts.Alone, err = pgx.CollectOneRow(rows, pgx.RowTo[bool])

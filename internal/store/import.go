@@ -3,10 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
+	"github.com/beckonhq/beckon/internal/message"
 )
 
 // importBatch is how many entries are added in one transaction.
@@ -15,6 +18,7 @@ const importBatch = 500
 // ImportConsent adds entries, some hundreds in each transaction, and returns how many were new. What is there already is left: after
 // a failure, or with the same file again, it goes on where it was. With dry everything is rolled back.
 func (s *Store) ImportConsent(ctx context.Context, entries []consent.Entry, dry bool) (added int, err error) {
+	entries = once(entries)
 	for len(entries) > 0 {
 		n := min(importBatch, len(entries))
 		some, err := s.importSome(ctx, entries[:n], dry)
@@ -26,10 +30,31 @@ func (s *Store) ImportConsent(ctx context.Context, entries []consent.Entry, dry 
 	return added, nil
 }
 
+// once leaves out what stands in a file twice, so that a rehearsal counts as the real run does.
+func once(entries []consent.Entry) []consent.Entry {
+	type key struct {
+		address  address.Address
+		evidence string
+		action   consent.Action
+		channel  message.Channel
+		scope    consent.Scope
+	}
+	seen := make(map[key]bool, len(entries))
+	return slices.DeleteFunc(slices.Clone(entries), func(e consent.Entry) bool {
+		k := key{e.Address, e.Evidence, e.Action, e.Channel, e.Scope.Clean()}
+		repeated := e.Evidence != "" && seen[k]
+		seen[k] = true
+		return repeated
+	})
+}
+
 func (s *Store) importSome(ctx context.Context, entries []consent.Entry, dry bool) (int, error) {
 	added := 0
 	err := s.inTx(ctx, "import consent", func(tx pgx.Tx) error {
 		added = 0
+		if err := s.checkMark(ctx, tx); err != nil {
+			return err
+		}
 		addresses := make([]string, len(entries))
 		for i, e := range entries {
 			addresses[i] = string(e.Address)
@@ -39,8 +64,8 @@ func (s *Store) importSome(ctx context.Context, entries []consent.Entry, dry boo
 		}
 		var p pipeline
 		for _, e := range entries {
-			p.query(insertEntry+" returning 1", func(rows pgx.Rows) error {
-				return each(rows, []any{new(int)}, func() error { added++; return nil })
+			p.query(insertEntry, func(rows pgx.Rows) error {
+				return each(rows, []any{new(int64)}, func() error { added++; return nil })
 			}, entryArgs(e)...)
 			if e.Channel == consent.AllChannels && e.Scope.KindOrAll() == consent.ScopeAll {
 				queueSettle(&p, string(e.Address))

@@ -26,7 +26,7 @@ type Reply struct {
 	Button     string
 	Media      []Media
 	RepliedSID string          // the message that it quotes; may be empty
-	Keyword    string          // stop, review, start, help, or empty
+	Keyword    string          // stop, review, start, help, or empty; stored as yes when it confirms an opt-in
 	Consent    *consent.Entry  // what it says about consent; Org is filled in here
 	Review     *NewReview      // it may be an opt-out; Org is filled in here
 	Answer     *Confirmation   // of a STOP or HELP, when Twilio does not answer it itself
@@ -53,7 +53,8 @@ type Linked struct {
 	Rule      string // of the message
 	Language  string // of that message; may be empty
 
-	Confirmation string // what became of Reply.Answer; empty when there was none
+	Confirmed    bool   // it is the YES to the question about an opt-in
+	Confirmation string // what became of the answer to it; empty when there was none to give
 }
 
 // ApplyReply stores a reply with its conversation, links it to the message that it answers and to that message's
@@ -88,19 +89,27 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 		if linked, err = findAnswered(ctx, tx, r); err != nil {
 			return err
 		}
-		if r.Answer == nil {
-			return writeReply(ctx, tx, r, &linked)
-		}
-		optedOut, err := hadOptedOut(ctx, tx, people) // before its own word is written
-		if err != nil {
-			return err
-		}
-		if err := writeReply(ctx, tx, r, &linked); err != nil {
-			return err
-		}
-		return confirm(ctx, tx, r, &linked, optedOut)
+		return applyNew(ctx, tx, r, people, &linked)
 	})
 	return linked, err
+}
+
+// applyNew stores a reply that is new, and makes the answer that it gets.
+func applyNew(ctx context.Context, tx pgx.Tx, r Reply, people []string, linked *Linked) error {
+	repeated := false
+	if r.Answer != nil && r.Keyword == "stop" {
+		var err error
+		if repeated, err = hadOptedOut(ctx, tx, people); err != nil { // before its own word is written
+			return err
+		}
+	}
+	if err := writeReply(ctx, tx, r, linked); err != nil {
+		return err
+	}
+	if r.Answer == nil && (!linked.Confirmed || r.Yes.Answer == nil) {
+		return nil
+	}
+	return confirm(ctx, tx, r, linked, repeated)
 }
 
 // findReply returns what a reply that is stored already was joined to, nil when it is not.
@@ -165,21 +174,32 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	if err != nil {
 		return fmt.Errorf("insert a reply: %w", err)
 	}
-	if r.Keyword == "" { // one for the reply rules
+	linked.New = true
+	if err := writeWords(ctx, tx, r, linked); err != nil {
+		return err
+	}
+	if r.Keyword == "" && !linked.Confirmed { // one for the reply rules
 		_, err = tx.Exec(ctx, `insert into reply_task (sid, conversation_id, seq) values ($1, $2::uuid, $3)`, r.SID, conversation, int64(r.Seq))
 		if err != nil {
 			return fmt.Errorf("queue a reply for the reply rules: %w", err)
 		}
 	}
-	linked.New = true
-	return writeWords(ctx, tx, r, linked)
+	return nil
 }
 
 // writeWords adds what a reply says about consent.
 func writeWords(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
+	yes, err := confirmedBy(ctx, tx, r, linked)
+	if err != nil {
+		return err
+	}
 	var p pipeline
 	if err := queueWord(ctx, tx, &p, r, linked); err != nil {
 		return err
+	}
+	if linked.Confirmed = yes != nil; linked.Confirmed {
+		queueEntry(&p, *yes)
+		p.exec(`update inbound set keyword = 'yes' where sid = $1 and keyword = ''`, r.SID)
 	}
 	if r.Review != nil {
 		review := *r.Review

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -94,36 +93,6 @@ func TestStopOfTheProgramThatItAnswers(t *testing.T) {
 	states, err := l.Consent(t.Context(), []addr{"+14155550109"})
 	require.NoError(t, err)
 	require.True(t, states["+14155550109"].Stopped(message.SMS, "offers"), "who answers no message is out of everything")
-}
-
-func TestYesConfirmsAnOpenRequest(t *testing.T) {
-	t.Parallel()
-	l := open(t)
-	yes := func(sid string, minute uint64) store.Reply {
-		r := plain(sid, minute, "")
-		r.Consent = nil
-		r.Yes = &store.YesTo{Within: time.Hour, Entry: consent.Entry{
-			Address: person, Channel: consent.AllChannels, Action: consent.Confirm, Source: consent.FromKeyword, Evidence: sid, OccurredAt: said(minute),
-		}}
-		return r
-	}
-	ask := func(program string, minute uint64) {
-		require.NoError(t, l.AddConsent(t.Context(), consent.Entry{
-			Org: org, Address: person, Channel: message.SMS, Action: consent.OptIn, Scope: consent.ProgramScope(program), Source: consent.FromImport,
-			Evidence: program, OccurredAt: said(minute),
-		}))
-	}
-	l.reply(yes("IN1", 1))
-	require.Zero(t, get[int](l, `select count(*) from consent`), "nobody asked")
-	ask("news", 2)
-	require.False(t, l.state().Granted(message.SMS, "news", true), "not confirmed")
-	l.reply(yes("IN2", 4000))
-	require.False(t, l.state().Granted(message.SMS, "news", true), "too late")
-	l.reply(yes("IN3", 3))
-	require.True(t, l.state().Granted(message.SMS, "news", true))
-	require.False(t, l.state().Granted(message.SMS, "offers", true), "only what was asked")
-	l.reply(yes("IN4", 4))
-	require.Equal(t, 1, get[int](l, `select count(*) from consent where action = 'confirm'`), "nothing is open any more")
 }
 
 // A newsletter, a reply, an automatic answer to that, STOP: it must not miss the newsletter.

@@ -12,9 +12,9 @@ type RetentionKind string
 // The kinds. Rows stay, so that counts and states stay true; what people wrote and what fields said goes.
 const (
 	RetainContents  RetentionKind = "contents"  // of messages that are in a final state: their texts, the places of quiet hours
-	RetainReplies   RetentionKind = "replies"   // texts, media and buttons of replies, in webhooks too; one not delivered by then is given up
+	RetainReplies   RetentionKind = "replies"   // texts, media and buttons of replies, in reviews and webhooks too; a webhook not delivered by then is given up
 	RetainSnapshots RetentionKind = "snapshots" // last-seen copies of records that did not change since
-	RetainDecisions RetentionKind = "decisions" // the previous values that decisions keep
+	RetainDecisions RetentionKind = "decisions" // the previous values that decisions keep, those made again by replays too
 )
 
 // RetentionKinds are all kinds.
@@ -34,7 +34,8 @@ func (s *Store) Retain(ctx context.Context, kind RetentionKind, keep time.Durati
 		RetainReplies: fmt.Sprintf(old, "inbound", "received_at", `(body <> '' or media <> '[]' or button <> '')`) +
 			`, posted as (update webhook w set body = '', error = case state when 'queued' then 'too old' else error end,
 				state = case state when 'queued' then 'failed' else state end, updated_at = now()
-				from inbound i join old on i.ctid = old.ctid where w.sid = i.sid) ` +
+				from inbound i join old on i.ctid = old.ctid where w.sid = i.sid), reviewed as (update review r set text = ''
+				from inbound i join old on i.ctid = old.ctid where r.inbound_sid = i.sid and r.decided_at is not null) ` +
 			`update inbound t set body = '', media = '[]', button = '' from old where t.ctid = old.ctid`,
 		RetainSnapshots: fmt.Sprintf(old, "record", "updated_at", `fields is not null`) +
 			`update record t set fields = null from old where t.ctid = old.ctid`,
@@ -47,5 +48,12 @@ func (s *Store) Retain(ctx context.Context, kind RetentionKind, keep time.Durati
 	if err != nil {
 		return 0, fmt.Errorf("keep the retention of %s: %w", kind, err)
 	}
-	return int(tag.RowsAffected()), nil
+	if n := int(tag.RowsAffected()); kind != RetainDecisions || n > 0 {
+		return n, nil
+	}
+	var again int
+	if err := s.pool.QueryRow(ctx, `select retain_replayed($1, $2)`, keep, limit).Scan(&again); err != nil {
+		return 0, fmt.Errorf("keep the retention of %s made again: %w", kind, err)
+	}
+	return again, nil
 }

@@ -28,6 +28,8 @@ func TestRetention(t *testing.T) {
 	l.exec(`update message set updated_at = now() - interval '50 hours' where recipient = $1`, string(person))
 	l.exec(`insert into webhook (id, sid, url, body, state) select gen_random_uuid(), sid, 'https://hooks.example.com', 'hello', 'queued' from inbound`)
 	l.exec(`update message set hours = '{"wish": "respect"}'`)
+	l.exec(`insert into review (org, address, channel, inbound_sid, text, pattern, language, said_at, seq, decide_by, decided_at, decision)
+		select org, address, channel, sid, 'hello', 'x', 'en', now(), 0, now(), now(), 'keep' from inbound`)
 	for _, kind := range store.RetentionKinds() {
 		n, err := l.Retain(t.Context(), kind, 48*time.Hour, 100)
 		require.NoError(t, err, kind)
@@ -39,9 +41,19 @@ func TestRetention(t *testing.T) {
 	require.Equal(t, 1, get[int](l, `select count(*) from message where content = '{}'`), "not the one that waits, nor the one that ended since")
 	require.Equal(t, "IN1", get[string](l, `select sid from inbound where body = ''`))
 	require.Equal(t, "IN1 failed", get[string](l, `select sid || ' ' || state from webhook where body = ''`))
+	require.Equal(t, "IN1", get[string](l, `select inbound_sid from review where text = ''`))
 	require.Equal(t, 1, get[int](l, `select count(*) from message where hours is null`))
 	require.Equal(t, "old", get[string](l, `select id from record where fields is null and id in ('old', 'new')`))
 	n, err := l.Retain(t.Context(), store.RetainContents, 0, 1)
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "in small batches")
+
+	l.exec(`insert into replayed (org, notification_id, replay_id, mode, result, stream_seq, detail, decided_at)
+		select org, notification_id, 'x', 'replay', 'decided', 1, '{"previous": {"a": "b"}, "rest": 1}', now() - interval '50 hours' from decision`)
+	n, err = l.Retain(t.Context(), store.RetainDecisions, 48*time.Hour, 2)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	require.Equal(t, 2, get[int](l, `select count(*) from replayed where detail = '{"rest": 1}'`))
+	_, err = l.db.Exec(t.Context(), `update replayed set mode = 'force'`)
+	require.ErrorContains(t, err, "only ever added to")
 }

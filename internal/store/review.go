@@ -71,8 +71,10 @@ func (s *Store) AddReview(ctx context.Context, r NewReview) error {
 		if err := s.checkMark(ctx, tx); err != nil {
 			return err
 		}
+		if err := lockPeople(ctx, tx, []string{string(r.Address)}); err != nil {
+			return err
+		}
 		var p pipeline
-		queueAddressLocks(&p, []string{string(r.Address)})
 		queueReview(&p, r)
 		return p.run(ctx, tx)
 	})
@@ -86,14 +88,13 @@ func queueReview(p *pipeline, r NewReview) {
 	queueSettle(p, string(r.Address))
 }
 
-// queueSettle closes the open reviews of the person behind an address after which a newer word of theirs was received, whatever came
+// queueSettle closes the open reviews of a person, under any of their addresses, after which a newer word was received, whatever came
 // first here.
 func queueSettle(p *pipeline, a string) {
 	p.exec(`with settled as (
 			update review r set decided_at = now(), decided_by = $2, decision = case c.action when 'opt_out' then 'opt_out' else 'keep' end
-			from (select action, occurred_at, seq from consent
-				where address = any (array(select known from same_person(array[$1::text]))) and channel = 'all' and scope = 'all'
-				order by occurred_at desc, seq desc, id desc limit 1) c
+			from (select action, occurred_at, seq from consent where address = any (array(select known from same_person(array[$1::text])))
+				and channel = 'all' and scope = 'all' order by occurred_at desc, seq desc, id desc limit 1) c
 			where r.address = any (array(select known from same_person(array[$1::text]))) and r.decided_at is null and (c.occurred_at, c.seq) > (r.said_at, r.seq)
 			returning r.address)
 		`+release, a, DecidedByPerson)
@@ -102,7 +103,8 @@ func queueSettle(p *pipeline, a string) {
 // release lets the messages go that waited for the reviews in settled, a part of the same statement. It takes none that
 // somebody else has locked: that is a claim, which waits for our address lock and then reads what we wrote.
 const release = `, due as (
-			select m.id from message m where m.recipient = any (array(select address from settled)) and m.state = 'queued'
+			select m.id from message m
+			where m.recipient = any (array(select known from same_person(array(select address from settled)))) and m.state = 'queued'
 				and m.reason = '` + string(message.ReasonUnderReview) + `' for update skip locked
 		), now_due as (
 			update message m set not_before = least(m.not_before, now()), updated_at = now() from due where m.id = due.id)
@@ -120,9 +122,7 @@ func (s *Store) DecideReview(ctx context.Context, id int64, ruling Ruling) error
 		if err != nil {
 			return err
 		}
-		var lock pipeline
-		queueAddressLocks(&lock, []string{a})
-		if err := lock.run(ctx, tx); err != nil {
+		if err := lockPeople(ctx, tx, []string{a}); err != nil {
 			return err
 		}
 		return decideReview(ctx, tx, id, ruling)

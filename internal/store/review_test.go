@@ -172,3 +172,29 @@ func TestOrderOfAPersonsWords(t *testing.T) {
 	require.Equal(t, store.DecideKeep, reviews[len(reviews)-1].Decision, "an operator's newer word does")
 	require.Equal(t, store.DecidedByPerson, reviews[len(reviews)-1].DecidedBy)
 }
+
+// A word under one of a person's addresses settles the reviews under the others, and lets their messages go.
+func TestReviewsOfAPersonWithTwoAddresses(t *testing.T) {
+	t.Parallel()
+	for name, decide := range map[string]func(*ledger){
+		"START under the number": func(l *ledger) { l.reply(plain("IN2", 9, consent.ReOptIn)) },
+		"an operator": func(l *ledger) {
+			require.NoError(l.t, l.DecideReview(l.t.Context(), l.reviews(false)[0].ID, store.Ruling{As: store.DecideKeep, By: "ana"}))
+		},
+	} {
+		l := open(t)
+		require.NoError(t, l.AddAlias(t.Context(), person, "US.1A2B", consent.FromOperator, "ana"))
+		doubt := doubtful("IN1", 3)
+		doubt.From, doubt.Review.Address = "US.1A2B", "US.1A2B"
+		l.reply(doubt)
+		require.True(t, l.state().UnderReview(), name)
+		id := l.queue(person)[0]
+		l.claimWith(func(store.Candidate) store.Verdict {
+			return store.Verdict{Wait: time.Hour, Behind: message.ReasonUnderReview, On: message.SMS}
+		}, id)
+		require.Equal(t, 1, get[int](l, `select count(*) from belt where due_at > now()`), name)
+		decide(l)
+		require.False(t, l.state().UnderReview(), name)
+		require.Zero(t, get[int](l, `select count(*) from belt where due_at > now()`), name)
+	}
+}

@@ -44,6 +44,12 @@ func queueSpoken(p *pipeline, m message.Message, made *bool) error {
 	if err != nil {
 		return fmt.Errorf("encode the content of a message: %w", err)
 	}
+	var hours []byte // null: at any time
+	if m.Hours != nil {
+		if hours, err = json.Marshal(m.Hours); err != nil {
+			return fmt.Errorf("encode the hours of a message: %w", err)
+		}
+	}
 	channels := make([]string, len(m.Channels))
 	for i, channel := range m.Channels {
 		channels[i] = string(channel)
@@ -51,8 +57,8 @@ func queueSpoken(p *pipeline, m message.Message, made *bool) error {
 	id := cmp.Or(m.ID, uuid.Must(uuid.NewV7()).String())
 	p.query(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose, channels,
-			sender, recipient, content, state, not_before, expires_after, origin, origin_key)
-		select $1::uuid, $2, '', $3, $4, $5, $6, $7, $8, $9, $10::text[], $11, $12, $13::jsonb, 'queued', now(), $14::interval, $15, $16
+			sender, recipient, content, state, not_before, expires_after, origin, origin_key, program, hours)
+		select $1::uuid, $2, '', $3, $4, $5, $6, $7, $8, $9, $10::text[], $11, $12, $13::jsonb, 'queued', now(), $14::interval, $15, $16, $17, $18::jsonb
 		where $15 <> 'compliance' or exists (select from inbound i
 			where i.sid = $16 and i.address = $12 and i.sender = $11 and i.keyword in ('stop', 'help'))
 		on conflict (origin, origin_key) where origin <> 'rule' do nothing
@@ -65,7 +71,8 @@ func queueSpoken(p *pipeline, m message.Message, made *bool) error {
 		},
 		id, string(anyOrg(m.Org)), string(m.RecordID), m.Object, m.ContactID, m.Rule, m.Template, m.Language,
 		string(cmp.Or(m.Purpose, message.Transactional)), channels, sender(&m), string(m.To), string(content),
-		cmp.Or(m.ExpiresAfter, message.DefaultValidity), string(m.Origin), m.OriginKey)
+		cmp.Or(m.ExpiresAfter, message.DefaultValidity), string(m.Origin), m.OriginKey,
+		cmp.Or(m.Program, message.DefaultProgram), hours)
 	return nil
 }
 

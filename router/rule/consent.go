@@ -21,6 +21,8 @@ type Mapping struct {
 	Line     int
 
 	address, at, evidence         *expression
+	disclosure, sourceURL, ip     *expression
+	language                      *expression // to ask for the confirmation of an opt-in in
 	optOut, optIn, again, confirm *expression
 }
 
@@ -33,11 +35,14 @@ type Word struct {
 	Program  string            `json:"program,omitempty"`
 	At       time.Time         `json:"at"` // when it was said; never after the notification came
 	Evidence string            `json:"evidence,omitempty"`
+	Proof    consent.Proof     `json:"proof,omitzero"`
+	Language string            `json:"language,omitempty"` // to ask the person in, with double opt-in
 }
 
 func mappingKeys() []string {
 	return []string{
 		"name", "description", "object", "address", "channels", "program", "opt_out", "opt_in", "opt_in_again", "confirm", "at", "evidence",
+		"disclosure", "source_url", "ip", "language",
 	}
 }
 
@@ -63,6 +68,8 @@ func (p *ruleParser) mapping(node *yaml.Node) *Mapping {
 	s := p.loader.schemaOf(m.Object)
 	m.address = p.compile(keys["address"], "address", wantTexts, s)
 	m.at, m.evidence = p.compile(keys["at"], "at", wantScalar, s), p.compile(keys["evidence"], "evidence", wantText, s)
+	m.disclosure, m.sourceURL = p.compile(keys["disclosure"], "disclosure", wantText, s), p.compile(keys["source_url"], "source_url", wantText, s)
+	m.ip, m.language = p.compile(keys["ip"], "ip", wantText, s), p.compile(keys["language"], "language", wantText, s)
 	m.optOut, m.optIn = p.compile(keys["opt_out"], "opt_out", wantBool, s), p.compile(keys["opt_in"], "opt_in", wantBool, s)
 	m.again, m.confirm = p.compile(keys["opt_in_again"], "opt_in_again", wantBool, s), p.compile(keys["confirm"], "confirm", wantBool, s)
 	says := false
@@ -135,8 +142,16 @@ func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
 		return w, false, err
 	}
 	slices.Sort(w.To)
-	if w.Evidence, err = m.evidence.evalText(f); err != nil {
-		return w, false, err
+	for _, one := range []struct {
+		from *expression
+		to   *string
+	}{
+		{m.evidence, &w.Evidence}, {m.disclosure, &w.Proof.Disclosure}, {m.sourceURL, &w.Proof.SourceURL}, {m.ip, &w.Proof.IP},
+		{m.language, &w.Language},
+	} {
+		if *one.to, err = one.from.evalText(f); err != nil {
+			return w, false, err
+		}
 	}
 	w.At, err = m.moment(f, by)
 	return w, true, err
