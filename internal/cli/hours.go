@@ -117,7 +117,7 @@ func newHoursView(law *quiet.Law, to address.Address, at time.Time, flags hoursF
 			one.Name, one.Zone.String(), one.Row.Windows.String(), one.Row.Closed, one.Row.Confidence, one.Row.Source,
 		})
 	}
-	answer, err := law.Ask(at, place, quiet.Wish(flags.window), flags.marketing)
+	answer, err := law.May(at, place, quiet.Wish(flags.window), flags.marketing)
 	if errors.Is(err, quiet.ErrNoOpening) {
 		v.Why = err.Error()
 		return v, nil
