@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -48,4 +49,15 @@ func asked(h *message.Hours) (hours.Wish, hours.Hints) {
 		return hours.Respect, hours.Hints{}
 	}
 	return hours.Wish(h.Wish), hours.Hints{Zone: h.Zone, Country: h.Country, State: h.State, PostalCode: h.PostalCode}
+}
+
+// limits are the bounds that the law of a place sets on marketing about one subject: caps of the person, for the program.
+func limits(law *hours.Law) func(store.Candidate) []message.Cap {
+	return func(c store.Candidate) []message.Cap {
+		if c.Message.Purpose != message.Marketing {
+			return nil
+		}
+		_, hints := asked(c.Message.Hours)
+		return law.LimitsOf(c.Now, law.Locate(c.Message.To, hints), cmp.Or(c.Message.Program, message.DefaultProgram))
+	}
 }

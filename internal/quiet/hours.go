@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/beckonhq/beckon/internal/message"
 )
 
 // Wish is what a rule says under quiet_hours.
@@ -249,13 +251,19 @@ func (a Answer) Spread(spread time.Duration, key string) time.Time {
 	return a.Opens.Add(time.Duration(h.Sum64() % uint64(spread)))
 }
 
-// LimitsOf are the limits that the law of a place sets on marketing about one subject at a moment, by the names of their rows.
-func (l *Law) LimitsOf(at time.Time, place Place) map[string]Limit {
-	limits := map[string]Limit{}
+// LimitsOf are the limits that the law of a place sets at a moment on marketing about one subject, which is a program here: caps of
+// the person, named after their rows.
+func (l *Law) LimitsOf(at time.Time, place Place, program string) []message.Cap {
+	var caps []message.Cap
 	for _, r := range l.lawOf(place) {
-		if limit := r.row.Limit; limit != nil && r.row.holds(at.In(r.zone)) {
-			limits[r.name] = *limit
+		name := fmt.Sprintf("law of %s on %s", r.name, program)
+		limit := r.row.Limit
+		if limit == nil || !r.row.holds(at.In(r.zone)) || slices.ContainsFunc(caps, func(c message.Cap) bool { return c.Name == name }) {
+			continue
 		}
+		caps = append(caps, message.Cap{
+			Name: name, Scope: message.PerPerson, Purpose: message.Marketing, Program: program, Messages: limit.Messages, Per: limit.Per,
+		})
 	}
-	return limits
+	return caps
 }
