@@ -39,16 +39,27 @@ func (c Cap) About(m *Message) bool {
 		(c.Program == "" || c.Program == m.Program) && (c.Sender == "" || c.Sender == m.Sender)
 }
 
-// Bound is what the cap allows, for people: 3 messages in 24h0m0s.
+// Bound is what the cap allows, for people: 3 messages in 24h.
 func (c Cap) Bound() string {
 	var bounds []string
-	if c.Messages > 0 {
-		bounds = append(bounds, fmt.Sprintf("%d messages", c.Messages))
+	count := func(n int, what string) {
+		if n > 1 {
+			what += "s"
+		}
+		if n > 0 {
+			bounds = append(bounds, fmt.Sprintf("%d %s", n, what))
+		}
 	}
-	if c.Segments > 0 {
-		bounds = append(bounds, fmt.Sprintf("%d segments", c.Segments))
+	count(c.Messages, "message")
+	count(c.Segments, "segment")
+	per := c.Per.String()
+	if c.Per%time.Minute == 0 {
+		per = strings.TrimSuffix(per, "0s")
 	}
-	return strings.Join(bounds, " and ") + " in " + c.Per.String()
+	if c.Per%time.Hour == 0 {
+		per = strings.TrimSuffix(per, "0m")
+	}
+	return strings.Join(bounds, " and ") + " in " + per
 }
 
 // Key is what the cap counts a message under.

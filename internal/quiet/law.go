@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/beckonhq/beckon/internal/message"
 )
 
 //go:embed law.yaml places.yaml countries.yaml zips.yaml
@@ -33,11 +35,8 @@ type Limit struct {
 	Per      time.Duration `yaml:"per"`
 }
 
-// String is the limit for people: 3 in 24h.
-func (l Limit) String() string {
-	per := strings.TrimSuffix(strings.TrimSuffix(l.Per.String(), "0s"), "0m")
-	return fmt.Sprintf("%d in %s", l.Messages, per)
-}
+// String is the limit for people: 3 messages in 24h.
+func (l Limit) String() string { return message.Cap{Messages: l.Messages, Per: l.Per}.Bound() }
 
 // Country is the row of a country with those of its states.
 type Country struct {

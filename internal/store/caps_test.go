@@ -48,7 +48,7 @@ func TestPersonCap(t *testing.T) {
 	require.Equal(t, message.ReasonFrequencyCap, m.Reason)
 	require.WithinRange(t, m.NotBefore, time.Now().Add(23*time.Hour), time.Now().Add(31*time.Hour))
 	require.True(t, get[bool](l, `select permitted_at is null from message where id = $1`, ids[2]), "its time has not begun")
-	require.Contains(t, get[string](l, `select answers::text from gate_answer where message_id = $1`, ids[2]), "cap two-a-day: 2 messages in 24h0m0s")
+	require.Contains(t, get[string](l, `select answers::text from gate_answer where message_id = $1`, ids[2]), "cap two-a-day: 2 messages in 24h")
 
 	l.exec(`update attempt set started_at = now() - interval '25 hours'`)
 	l.exec(`update message set not_before = now()`)
@@ -81,7 +81,7 @@ func TestPersonCapWithinOneClaim(t *testing.T) {
 	result := l.claimWith(onTwo, ids...)
 	require.Len(t, result.Claimed, 1)
 	require.Equal(t, []message.Reason{message.ReasonFrequencyCap}, result.Suppressed)
-	require.Equal(t, "cap one: 1 messages in 1h0m0s", l.message(ids[1]).Detail)
+	require.Equal(t, "cap one: 1 message in 1h", l.message(ids[1]).Detail)
 }
 
 // A try again of a message that passed is not counted once more, and passes.

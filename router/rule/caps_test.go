@@ -31,7 +31,7 @@ func TestCaps(t *testing.T) {
 	program := message.Cap{Name: "n", Scope: message.PerAll, Program: "acme/news", Messages: 1, Per: time.Hour}
 	require.True(t, program.About(&message.Message{Program: "acme/news"}))
 	require.False(t, program.About(&message.Message{Program: "news"}))
-	require.Equal(t, "1000 messages and 2500 segments in 1h0m0s", budget.Bound())
+	require.Equal(t, "1000 messages and 2500 segments in 1h", budget.Bound())
 	none := load(t, placed)
 	require.Nil(t, none.CapsOf(&rule.Draft{Rule: "a-rule"}))
 }
