@@ -255,10 +255,19 @@ func (r *root) writeReplyFacts(e *replyExplanation) {
 	c := e.input.Conversation
 	label := "sees"
 	for _, fact := range [][2]string{
-		{"reply.word", e.Word}, {"reply.button", e.Button}, {"reply.channel", string(e.input.Channel)}, {"reply.question", e.Question},
-		{"reply.answer", e.Answer}, {"conversation.rule", c.Rule}, {"conversation.template", c.Template}, {"conversation.language", c.Language},
-		{"conversation.contact", c.Contact}, {"conversation.record_id", c.RecordID}, {"conversation.object", e.input.Object},
-		{"conversation.state", c.State}, {"conversation.assigned_to", c.AssignedTo},
+		{"reply.word", e.Word},
+		{"reply.button", e.Button},
+		{"reply.channel", string(e.input.Channel)},
+		{"reply.question", e.Question},
+		{"reply.answer", e.Answer},
+		{"conversation.rule", c.Rule},
+		{"conversation.template", c.Template},
+		{"conversation.language", c.Language},
+		{"conversation.contact", c.Contact},
+		{"conversation.record_id", c.RecordID},
+		{"conversation.object", e.input.Object},
+		{"conversation.state", c.State},
+		{"conversation.assigned_to", c.AssignedTo},
 	} {
 		if fact[1] != "" {
 			r.printf("  %-9s %s = %q\n", label, fact[0], fact[1])

@@ -2,6 +2,7 @@ package quiet_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -121,7 +122,7 @@ func TestOverlapThatIsTooShort(t *testing.T) {
 	require.Equal(t, at(t, "2026-06-13T08:00:00-04:00").UTC(), answer.Opens.UTC())
 	require.Equal(t, 3*time.Minute, answer.Until.Sub(answer.Opens))
 	for i := range 100 {
-		moment := answer.Spread(15*time.Minute, fmt.Sprint(i))
+		moment := answer.Spread(15*time.Minute, strconv.Itoa(i))
 		may, err := law.May(moment, place, "it", true)
 		require.NoError(t, err)
 		require.True(t, may.Open, "spread to %s", moment)

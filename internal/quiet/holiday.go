@@ -30,19 +30,19 @@ type Holiday struct {
 func (h *Holidays) on(date time.Time) bool {
 	year, month, day := date.Date()
 	date = time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
-	any := func(date time.Time, fixedOnly bool) bool {
+	falls := func(date time.Time, fixedOnly bool) bool {
 		return slices.ContainsFunc(h.Days, func(d Holiday) bool { return (d.fixed() || !fixedOnly) && d.on(date) })
 	}
-	if any(date, false) {
+	if falls(date, false) {
 		return true
 	}
 	switch {
 	case !h.Observed:
 		return false
 	case date.Weekday() == time.Friday:
-		return any(date.AddDate(0, 0, 1), true)
+		return falls(date.AddDate(0, 0, 1), true)
 	case date.Weekday() == time.Monday:
-		return any(date.AddDate(0, 0, -1), true)
+		return falls(date.AddDate(0, 0, -1), true)
 	}
 	return false
 }
