@@ -163,7 +163,7 @@ func (l *lane) claim(
 		claiming, done := context.WithDeadline(context.WithoutCancel(ctx), due.at)
 		defer done()
 		result, err = l.Ledger.Claim(claiming, store.ClaimRequest{
-			IDs: ids, Sender: l.Sender.Name, Lease: l.lease(), Judge: l.judge, Pace: l.Pace,
+			IDs: ids, Sender: l.Sender.Name, Lease: l.lease(), Judge: l.judge, Limits: limits(l.Hours), Pace: l.Pace,
 		})
 		return err
 	})

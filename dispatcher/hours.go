@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -12,8 +13,6 @@ import (
 const (
 	// openingSpread is the time over which messages go out that waited for one opening.
 	openingSpread = 15 * time.Minute
-	// closingMargin keeps a message from reaching a person just after a closing.
-	closingMargin = time.Minute
 	// noWindowWait is how long a message waits whose window nobody knows any more.
 	noWindowWait = 15 * time.Minute
 )
@@ -27,7 +26,7 @@ func hoursGate(law *hours.Law) func(*store.Candidate, message.Channel) ruling {
 			return ruling{}
 		}
 		wish, hints := asked(c.Message.Hours)
-		answer, err := openFrom(law, c.Now, law.Locate(c.Message.To, hints), wish, marketing)
+		answer, err := law.May(c.Now, law.Locate(c.Message.To, hints), wish, marketing)
 		switch {
 		case errors.Is(err, hours.ErrNoOpening):
 			return ruling{refuse: message.ReasonQuietHours, words: err.Error()}
@@ -52,15 +51,13 @@ func asked(h *message.Hours) (hours.Wish, hours.Hints) {
 	return hours.Wish(h.Wish), hours.Hints{Zone: h.Zone, Country: h.Country, State: h.State, PostalCode: h.PostalCode}
 }
 
-// openFrom is the answer for a moment; what closes within the margin counts as closed.
-func openFrom(law *hours.Law, now time.Time, place hours.Place, wish hours.Wish, marketing bool) (hours.Answer, error) {
-	answer, err := law.Ask(now, place, wish, marketing)
-	if err != nil || !answer.Open || answer.Until.IsZero() || answer.Until.Sub(now) > closingMargin {
-		return answer, err
+// limits are the bounds that the law of a place sets on marketing about one subject: caps of the person, for the program.
+func limits(law *hours.Law) func(store.Candidate) []message.Cap {
+	return func(c store.Candidate) []message.Cap {
+		if c.Message.Purpose != message.Marketing {
+			return nil
+		}
+		_, hints := asked(c.Message.Hours)
+		return law.LimitsOf(c.Now, law.Locate(c.Message.To, hints), cmp.Or(c.Message.Program, message.DefaultProgram))
 	}
-	next, err := law.Ask(answer.Until, place, wish, marketing)
-	if err == nil && next.Open { // it closes for no time at all, as at midnight
-		return answer, nil
-	}
-	return next, err
 }

@@ -30,13 +30,13 @@ func lawWith(t *testing.T, text string) *hours.Law {
 	return law
 }
 
-// alwaysOpen lets tests of other things run at any time of day: their people are in California. The windows `closed` and `never` are for
+// alwaysOpen lets tests of other things run at any time of day: their people are in California, or in Florida. The windows `closed` and `never` are for
 // tests of hours: closed is open on one day, three days from now.
 func alwaysOpen(t *testing.T) *hours.Law {
 	t.Helper()
 	day := strings.ToLower(time.Now().UTC().Add(3 * 24 * time.Hour).Weekday().String()[:3])
 	return lawWith(t, fmt.Sprintf(`
-countries: {US: {windows: {daily: "00:00-24:00"}, regions: {CA: {windows: {daily: "00:00-24:00"}}}}}
+countries: {US: {windows: {daily: "00:00-24:00"}, regions: {CA: {windows: {daily: "00:00-24:00"}}, FL: {windows: {daily: "00:00-24:00"}, limit: {messages: 3, per: 24h}}}}}
 named:
   open: {windows: {daily: "00:00-24:00"}}
   closed: {windows: {%s: "00:00-24:00"}}

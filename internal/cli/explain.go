@@ -33,6 +33,8 @@ type explainFlags struct {
 	policyFlags
 
 	previous, record, object string
+	reply, conversation      string
+	at                       string
 	asJSON                   bool
 }
 
@@ -40,42 +42,93 @@ func (r *root) rulesExplain() *cobra.Command {
 	var flags explainFlags
 	cmd := &cobra.Command{
 		Use:   "explain [envelope.xml | -]",
-		Short: "Show what the rules would do with a notification, and why",
+		Short: "Show what the rules would do with a notification or a reply, and why",
 		Long: "Decide each notification of a captured SOAP envelope (a file, or - for the standard input), or of one record\n" +
 			"given as JSON, with the rules on disk. Nothing is stored or sent, and no server is needed.\n\n" +
 			"What was known of the record before comes from --previous, a JSON file with field values; it is taken for every\n" +
 			"notification of the envelope. Without it the record is seen for the first time. A field that another notification\n" +
-			"of the envelope carries, or --previous knows, counts as null where it is absent.",
+			"of the envelope carries, or --previous knows, counts as null where it is absent.\n\n" +
+			"Each message is shown with what it needs to be sent: consent, the hours where the person is (now, or --at a time), caps,\n" +
+			"and how long it may wait. What the ledger knows of the person is in beckon consent show and beckon messages list.\n\n" +
+			"--reply explains what somebody writes back instead: a text, or a JSON object with the keys of a test (text, button,\n" +
+			"channel, received_at, question, answers, conversation, record). --conversation has the message that it answers, and\n" +
+			"--record the last-known fields of its record. It shows first whether the reply says something about consent.",
 		Example: "  beckon rules explain envelope.xml --previous before.json\n" +
-			`  beckon rules explain --object Opportunity --record '{"Id": "006000000000001AAA", "StageName": "Closed Won"}'`,
+			`  beckon rules explain --object Opportunity --record '{"Id": "006000000000001AAA", "StageName": "Closed Won"}' --at 2026-07-04T20:30:00-05:00` + "\n" +
+			`  beckon rules explain --reply 'Yes!' --conversation '{"rule": "appointment-reminder", "object": "Appointment__c"}'`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (flags.record != "") || len(args) > 1 {
-				return usagef("%s takes one file with an envelope (- for the standard input), or --record", cmd.CommandPath())
+			switch {
+			case cmd.Flags().Changed("reply"):
+				if len(args) > 0 || flags.previous != "" || flags.at != "" {
+					return usagef("--reply goes with --conversation and --record, and with no envelope, --previous or --at")
+				}
+			case flags.conversation != "":
+				return usagef("--conversation goes with --reply")
+			case (len(args) == 1) == (flags.record != "") || len(args) > 1:
+				return usagef("%s takes one file with an envelope (- for the standard input), or --record, or --reply", cmd.CommandPath())
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			envelope, err := r.explained(flags, args)
-			if err != nil {
-				return err
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("reply") {
+				return r.runExplainReply(flags)
 			}
-			previous, err := readPrevious(flags.previous)
-			if err != nil {
-				return err
-			}
-			p, err := r.loadPolicy(flags.policyFlags)
-			if err != nil {
-				return err
-			}
-			return r.explainAll(p, envelope, previous, flags.asJSON)
+			return r.runExplain(flags, args)
 		},
 	}
 	flags.addRules(cmd)
 	cmd.Flags().StringVar(&flags.previous, "previous", "", "a JSON file with the fields that were known before")
 	cmd.Flags().StringVar(&flags.record, "record", "", "the fields of one record as a JSON object, instead of an envelope")
 	cmd.Flags().StringVar(&flags.object, "object", defaultObject, "the object that --record is one of")
+	cmd.Flags().StringVar(&flags.at, "at", "", "the moment at which the messages are made, such as 2026-07-04T20:30:00-05:00 (default: now)")
+	cmd.Flags().StringVar(&flags.reply, "reply", "", "a reply, as text or as a JSON object, instead of a notification")
+	cmd.Flags().StringVar(&flags.conversation, "conversation", "", "the conversation of --reply as a JSON object")
 	jsonFlag(cmd, &flags.asJSON, "one JSON object a line for each notification")
 	return cmd
+}
+
+func (r *root) runExplain(flags explainFlags, args []string) error {
+	at, err := momentFlag(flags.at)
+	if err != nil {
+		return err
+	}
+	envelope, err := r.explained(flags, args)
+	if err != nil {
+		return err
+	}
+	previous, err := readPrevious(flags.previous)
+	if err != nil {
+		return err
+	}
+	p, err := r.loadPolicy(flags.policyFlags)
+	if err != nil {
+		return err
+	}
+	return r.explainAll(p, envelope, previous, at, flags.asJSON)
+}
+
+func (r *root) runExplainReply(flags explainFlags) error {
+	in, err := flags.replyInput()
+	if err != nil {
+		return err
+	}
+	p, err := r.loadPolicy(flags.policyFlags)
+	if err != nil {
+		return err
+	}
+	return r.explainReply(p, in, flags.asJSON)
+}
+
+// momentFlag reads --at; empty is now.
+func momentFlag(text string) (time.Time, error) {
+	if text == "" {
+		return time.Now(), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, usagef("--at must be a time such as 2026-07-04T20:30:00-05:00")
+	}
+	return at, nil
 }
 
 // explained is the envelope to explain.
@@ -169,13 +222,17 @@ func readPrevious(file string) (rule.Snapshot, error) {
 	if err != nil {
 		return rule.Snapshot{}, err
 	}
+	return snapshotOf(fields), nil
+}
+
+func snapshotOf(fields []notification.Field) rule.Snapshot {
 	snapshot := rule.Snapshot{Fields: map[string]string{}, Seen: true}
 	for _, f := range fields {
 		if !f.Null {
 			snapshot.Fields[f.Name] = f.Value
 		}
 	}
-	return snapshot, nil
+	return snapshot
 }
 
 // explanation is what the rules say about one notification.
@@ -197,6 +254,7 @@ type ruleReasons struct {
 	When     string             `json:"when"`
 	Fields   map[string]*string `json:"fields"`
 	Previous map[string]*string `json:"previous"`
+	Consent  *rule.Word         `json:"consent,omitempty"` // of an item of consent: that says something
 }
 
 // wouldBeMessage is a message that would be made.
@@ -207,6 +265,7 @@ type wouldBeMessage struct {
 	Channels []message.Channel `json:"channels"`
 	Template string            `json:"template"`
 	Purpose  message.Purpose   `json:"purpose"`
+	Program  string            `json:"program"`
 	Language string            `json:"language"`
 	Contact  string            `json:"contact_id,omitempty"`
 	Delay    string            `json:"delay,omitempty"`
@@ -214,9 +273,10 @@ type wouldBeMessage struct {
 	Once     rule.Once         `json:"once,omitempty"`
 	Content  message.Content   `json:"content"`
 	Error    string            `json:"error,omitempty"` // of the template
+	Sends    *sendView         `json:"sends,omitempty"` // what it needs to be sent; absent when its address is no number
 }
 
-func (r *root) explainAll(p *policy, envelope *notification.Envelope, previous rule.Snapshot, asJSON bool) error {
+func (r *root) explainAll(p *policy, envelope *notification.Envelope, previous rule.Snapshot, at time.Time, asJSON bool) error {
 	known := map[string]struct{}{}
 	for name := range previous.Fields {
 		known[name] = struct{}{}
@@ -228,10 +288,13 @@ func (r *root) explainAll(p *policy, envelope *notification.Envelope, previous r
 	}
 	for i := range envelope.Notifications {
 		in := rule.Input{
-			Notification: envelope.Notifications[i], Org: envelope.Org, Object: envelope.Object, Received: time.Now(),
+			Notification: envelope.Notifications[i], Org: envelope.Org, Object: envelope.Object, Received: at,
 			Known: known, Previous: previous,
 		}
-		e := explain(p, in)
+		e, err := explain(p, in)
+		if err != nil {
+			return err
+		}
 		if asJSON {
 			if err := r.printJSON(e); err != nil {
 				return err
@@ -246,7 +309,7 @@ func (r *root) explainAll(p *policy, envelope *notification.Envelope, previous r
 	return nil
 }
 
-func explain(p *policy, in rule.Input) explanation {
+func explain(p *policy, in rule.Input) (explanation, error) {
 	decision := rule.Decide(p.rules, in)
 	e := explanation{
 		Notification: string(in.Notification.ID), Org: string(in.Org), Object: in.Object,
@@ -263,17 +326,21 @@ func explain(p *policy, in rule.Input) explanation {
 		byName[one.Name] = one
 	}
 	for _, result := range decision.Results {
-		reasons := ruleReasons{Rule: result.Rule, Verdict: result.Verdict, Error: result.Error}
+		reasons := ruleReasons{Rule: result.Rule, Verdict: result.Verdict, Error: result.Error, Consent: result.Consent}
 		if one := byName[result.Rule]; one != nil {
 			reasons.When = strings.TrimSpace(one.When)
 			reasons.Fields, reasons.Previous = pick(fields, one.RecordFields), pick(in.Previous.Fields, one.PreviousFields)
 		}
 		e.Rules = append(e.Rules, reasons)
 		for i := range result.Messages {
-			e.Messages = append(e.Messages, wouldBe(p, &result.Messages[i])...)
+			made, err := wouldBe(p, &result.Messages[i], in.Received)
+			if err != nil {
+				return e, err
+			}
+			e.Messages = append(e.Messages, made...)
 		}
 	}
-	return e
+	return e, nil
 }
 
 // pick takes the named fields; what is not there is nil.
@@ -289,18 +356,23 @@ func pick(fields map[string]string, names []string) map[string]*string {
 }
 
 // wouldBe renders the messages of a draft as the router would.
-func wouldBe(p *policy, draft *rule.Draft) []wouldBeMessage {
+func wouldBe(p *policy, draft *rule.Draft, at time.Time) ([]wouldBeMessage, error) {
 	content, err := p.templates.Render(draft.Template, draft.Language, draft.Vars)
 	var made []wouldBeMessage
 	seen := map[string]bool{}
 	for _, to := range draft.To {
 		m := wouldBeMessage{
-			Rule: draft.Rule, To: to, Channels: draft.Channels, Template: draft.Template, Purpose: draft.Purpose,
+			Rule: draft.Rule, To: to, Channels: draft.Channels, Template: draft.Template, Purpose: draft.Purpose, Program: draft.Program,
 			Language: draft.Language, Contact: draft.Contact, Once: draft.Once, Content: content,
 			Expires: draft.ExpiresAfter.String(),
 		}
 		if number, err := address.Parse(to, p.cfg.DefaultRegion); !errors.Is(err, address.ErrInvalid) {
 			m.To, m.Valid = string(number), true
+			sends, err := sends(p, draft, number, at)
+			if err != nil {
+				return nil, err
+			}
+			m.Sends = sends
 		}
 		if draft.Delay > 0 {
 			m.Delay = draft.Delay.String()
@@ -313,5 +385,5 @@ func wouldBe(p *policy, draft *rule.Draft) []wouldBeMessage {
 			made = append(made, m)
 		}
 	}
-	return made
+	return made, nil
 }

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/beckonhq/beckon/internal/message"
 )
@@ -27,7 +29,13 @@ func (r *root) writeExplanation(p *policy, e *explanation) {
 		if one.Error != "" {
 			r.printf("  error     %s\n", one.Error)
 		}
-		r.printf("  when      %s\n", strings.ReplaceAll(one.When, "\n", "\n            "))
+		if one.When != "" { // else it is an item of consent:
+			r.printf("  when      %s\n", strings.ReplaceAll(one.When, "\n", "\n            "))
+		}
+		if word := one.Consent; word != nil {
+			r.printf("  consent   %s of %s, program %s, said at %s\n", words(string(word.Action)), strings.Join(word.To, ", "),
+				cmp.Or(word.Program, "all"), word.At.UTC().Format(time.RFC3339))
+		}
 		r.writeFields("record", one.Fields)
 		r.writeFields("previous", one.Previous)
 		for i := range e.Messages {
@@ -63,19 +71,17 @@ func (r *root) writeWouldBe(m *wouldBeMessage) {
 	if !m.Valid {
 		r.printf("            not a valid phone number: the message would fail\n")
 	}
-	r.writeContent("            ", m.Content)
+	r.writeContent(explainIndent, m.Content)
 	for problem := range strings.Lines(m.Error) {
-		r.printf("            %s\n", strings.TrimSpace(problem))
+		r.printf("%s%s\n", explainIndent, strings.TrimSpace(problem))
 	}
+	r.writeSends(m)
 }
 
 func conditions(m *wouldBeMessage) string {
 	text := ""
 	if m.Delay != "" {
 		text += ", after " + m.Delay
-	}
-	if m.Expires != message.DefaultValidity.String() {
-		text += ", within " + m.Expires
 	}
 	if m.Once != "" {
 		text += fmt.Sprintf(", once for this %s", m.Once)

@@ -42,6 +42,7 @@ type hoursRow struct {
 	Zone       string   `json:"zone"`
 	Hours      string   `json:"hours"`
 	Closed     []string `json:"closed,omitempty"`
+	Limit      string   `json:"limit,omitempty"` // on marketing about one subject
 	Confidence string   `json:"confidence"`
 	Source     string   `json:"source"`
 }
@@ -77,11 +78,9 @@ func (r *root) showHours(number string, flags hoursFlags) error {
 	if err != nil {
 		return usagef("%w", err)
 	}
-	at := time.Now()
-	if flags.at != "" {
-		if at, err = time.Parse(time.RFC3339, flags.at); err != nil {
-			return usagef("--at must be a time such as 2026-07-04T20:30:00-05:00")
-		}
+	at, err := momentFlag(flags.at)
+	if err != nil {
+		return err
 	}
 	law, err := cfg.Law()
 	if err != nil {
@@ -113,11 +112,13 @@ func newHoursView(law *quiet.Law, to address.Address, at time.Time, flags hoursF
 		v.Zones = append(v.Zones, zone.String())
 	}
 	for _, one := range rules {
-		v.Rows = append(v.Rows, hoursRow{
-			one.Name, one.Zone.String(), one.Row.Windows.String(), one.Row.Closed, one.Row.Confidence, one.Row.Source,
-		})
+		row := hoursRow{one.Name, one.Zone.String(), one.Row.Windows.String(), one.Row.Closed, "", one.Row.Confidence, one.Row.Source}
+		if one.Row.Limit != nil {
+			row.Limit = one.Row.Limit.String()
+		}
+		v.Rows = append(v.Rows, row)
 	}
-	answer, err := law.Ask(at, place, quiet.Wish(flags.window), flags.marketing)
+	answer, err := law.May(at, place, quiet.Wish(flags.window), flags.marketing)
 	if errors.Is(err, quiet.ErrNoOpening) {
 		v.Why = err.Error()
 		return v, nil
@@ -136,22 +137,35 @@ func newHoursView(law *quiet.Law, to address.Address, at time.Time, flags hoursF
 	return v, nil
 }
 
-func (r *root) writeHours(v *hoursView) error {
+// place is where a person is, for people, and what told it.
+func (v *hoursView) place() string {
 	told := map[string]string{
 		"time_zone": "the time zone", "address": "the address", "number": "the region of the number", "nothing": "nothing: each of these is possible",
 	}
+	return strings.TrimSpace(v.Country+" "+strings.Join(v.Regions, " ")) + ", by " + told[v.By]
+}
+
+// String is the row for people.
+func (row hoursRow) String() string {
+	text := row.Name + ": " + row.Hours
+	if len(row.Closed) > 0 {
+		text += ", closed " + strings.Join(row.Closed, ", ")
+	}
+	if row.Limit != "" {
+		text += ", marketing up to " + row.Limit
+	}
+	return fmt.Sprintf("%s in %s (%s: %s)", text, row.Zone, row.Confidence, row.Source)
+}
+
+func (r *root) writeHours(v *hoursView) error {
 	table := tabwriter.NewWriter(r.streams.Out, 0, 0, 2, ' ', 0)
 	line := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) }
-	line("place", strings.TrimSpace(v.Country+" "+strings.Join(v.Regions, " "))+", by "+told[v.By])
+	line("place", v.place())
 	for i, zone := range v.Zones {
 		line([]string{"zones", ""}[min(i, 1)], zone)
 	}
 	for i, row := range v.Rows {
-		text := row.Name + ": " + row.Hours
-		if len(row.Closed) > 0 {
-			text += ", closed " + strings.Join(row.Closed, ", ")
-		}
-		line([]string{"rows", ""}[min(i, 1)], fmt.Sprintf("%s in %s (%s: %s)", text, row.Zone, row.Confidence, row.Source))
+		line([]string{"rows", ""}[min(i, 1)], row.String())
 	}
 	line("at", v.At.Format(time.RFC3339))
 	switch {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/quiet"
 	"github.com/beckonhq/beckon/router/rule"
 	"github.com/beckonhq/beckon/templates"
 )
@@ -58,6 +59,7 @@ type policy struct {
 	rulesFS, tplFS   fs.FS
 	rules            *rule.Set
 	templates        *templates.Set
+	law              *quiet.Law
 	mistakes         []mistake
 }
 
@@ -123,7 +125,7 @@ func (p *policy) loadRules() error {
 	if err != nil {
 		return err
 	}
-	options.Windows = law.Names()
+	p.law, options.Windows = law, law.Names()
 	if p.templates != nil {
 		options.Templates = p.templates
 	}

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/suggest"
 )
 
 func (r *root) rulesPause() *cobra.Command {
@@ -54,12 +57,37 @@ func (r *root) ruleSwitch(
 				text = says[1]
 			}
 			r.printf(text, by.Rule)
+			r.doubtRule(by.Rule)
 			return nil
 		})
 	}
 	cmd.Flags().StringVar(&by.By, "by", "", "who does it (default: the account that calls)")
 	cmd.Flags().StringVar(&by.Note, "note", "", "why, for whoever reads the record later")
 	return cmd
+}
+
+// doubtRule warns when no rule on disk has a name: whoever pauses a rule in a hurry must not believe that a misspelt one is. It is no
+// error, since messages of a rule that was removed may still wait, and the files of the server may be others.
+func (r *root) doubtRule(name string) {
+	p, err := r.openPolicy(policyFlags{})
+	if err != nil || errors.Join(p.loadTemplates(), p.loadRules()) != nil || p.rules.Len() == 0 {
+		return
+	}
+	var names []string
+	for _, one := range p.rules.Rules() {
+		names = append(names, one.Name)
+	}
+	for _, one := range p.rules.ReplyRules() {
+		names = append(names, one.Name)
+	}
+	if slices.Contains(names, name) {
+		return
+	}
+	hint := ""
+	if near := suggest.Nearest(name, names); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	r.complain("warning: no rule in %s is called %q%s\n", p.rulesDir, name, hint)
 }
 
 func (r *root) rulesPaused() *cobra.Command {

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/beckonhq/beckon/internal/message"
 )
 
 // Wish is what a rule says under quiet_hours.
@@ -17,8 +20,14 @@ const (
 	Ignore  Wish = "ignore"  // any time
 )
 
-// horizon is how far Next looks for a common opening.
-const horizon = 14 * 24 * time.Hour
+const (
+	// horizon is how far Ask looks for a common opening.
+	horizon = 14 * 24 * time.Hour
+	// closingMargin keeps a message from reaching a person just after a closing.
+	closingMargin = time.Minute
+	// shortest is the shortest opening that counts: what waited for a shorter one would come too near to its end, each time.
+	shortest = 3 * closingMargin
+)
 
 // ErrNoOpening says that a place has no moment within two weeks that all of its rules allow.
 var ErrNoOpening = errors.New("no moment in the next two weeks is allowed everywhere where this person may be")
@@ -47,28 +56,61 @@ func (l *Law) Ask(at time.Time, place Place, wish Wish, marketing bool) (Answer,
 	}
 	moment, why := at, ""
 	for moment.Sub(at) < horizon {
-		next, until := moment, time.Time{}
-		for _, r := range rules {
-			opens, closes, ok := l.opening(r, moment)
-			if !ok {
-				return Answer{}, fmt.Errorf("%w: %s", ErrNoOpening, r)
-			}
-			if opens.After(next) {
-				next = opens
-				if why == "" {
-					why = r.String()
-				}
-			}
-			if until.IsZero() || closes.Before(until) {
-				until = closes
-			}
+		common, closer, ok := l.common(rules, moment)
+		switch {
+		case !ok:
+			return Answer{}, fmt.Errorf("%w: %s", ErrNoOpening, closer)
+		case common.Opens.After(moment) && why == "":
+			why = closer.String()
 		}
-		if next.Equal(moment) {
-			return Answer{Open: moment.Equal(at), Opens: moment, Until: until, Why: why}, nil
+		if common.Until.IsZero() || common.Until.Sub(common.Opens) >= shortest {
+			common.Open, common.Why = !common.Opens.After(at), why
+			if common.Open {
+				common.Opens = at
+			}
+			return common, nil
 		}
-		moment = next
+		if moment = common.Until; common.Opens.After(moment) { // they don't overlap
+			moment = common.Opens
+		} else if why == "" {
+			why = "openings shorter than " + shortest.String()
+		}
 	}
 	return Answer{}, fmt.Errorf("%w: %s", ErrNoOpening, why)
+}
+
+// common is the overlap of what each rule allows next, from a moment on: it ends before it begins when there is none. closer is the
+// first rule that is closed at the moment.
+func (l *Law) common(rules []rule, moment time.Time) (answer Answer, closer rule, ok bool) {
+	for _, r := range rules {
+		opens, closes, ok := l.opening(r, moment)
+		if !ok {
+			return Answer{}, r, false
+		}
+		if opens.After(moment) && closer.row == nil {
+			closer = r
+		}
+		if opens.After(answer.Opens) {
+			answer.Opens = opens
+		}
+		if answer.Until.IsZero() || closes.Before(answer.Until) {
+			answer.Until = closes
+		}
+	}
+	return answer, closer, true
+}
+
+// May is Ask for a message that is to be sent at once: what closes within a minute counts as closed.
+func (l *Law) May(at time.Time, place Place, wish Wish, marketing bool) (Answer, error) {
+	answer, err := l.Ask(at, place, wish, marketing)
+	if err != nil || !answer.Open || answer.Until.IsZero() || answer.Until.Sub(at) > closingMargin {
+		return answer, err
+	}
+	next, err := l.Ask(answer.Until, place, wish, marketing)
+	if err == nil && next.Open { // it closes for no time at all, as at midnight
+		return answer, nil
+	}
+	return next, err
 }
 
 func (l *Law) rulesFor(place Place, wish Wish, marketing bool) ([]rule, error) {
@@ -129,7 +171,7 @@ func (l *Law) lawOf(place Place) []rule {
 	}
 	if len(place.Regions) == 0 && country.Unknown != nil {
 		unknown := rule{row: country.Unknown, name: name + ", place not known", zone: country.Unknown.zone}
-		if unknown.zone == nil {
+		if unknown.zone == nil || place.From == byZone {
 			unknown.zone = place.Zones[0]
 		}
 		rules = append(rules, unknown)
@@ -137,74 +179,56 @@ func (l *Law) lawOf(place Place) []rule {
 	return rules
 }
 
-// opening is the first open span of a rule that ends after a moment: when it opens (the moment itself when it is open then), and
-// when it closes. It is false when there is none within the horizon.
+// opening is the first open span of a rule that ends after a moment; it may have begun before. It is false when there is none
+// within the horizon.
 func (l *Law) opening(r rule, moment time.Time) (opens, closes time.Time, ok bool) {
 	const day = 24 * time.Hour
 	year, month, dayOfMonth := moment.In(r.zone).Date()
 	for i := range int(horizon/day) + 1 {
-		date := time.Date(year, month, dayOfMonth+i, 12, 0, 0, 0, time.UTC) //nolint:mnd // noon: only its date counts
-		span, open := l.spanOn(r.row, date)
-		if !open {
-			continue
+		date := time.Date(year, month, dayOfMonth+i, 0, 0, 0, 0, time.UTC) // only its date counts
+		for _, span := range l.spansOn(r.row, date) {
+			opens, closes = wall(date, span.From, r.zone, true), wall(date, span.To, r.zone, false)
+			if closes.After(moment) && closes.After(opens) {
+				return opens, closes, true
+			}
 		}
-		opens, closes = wall(date, span.From, r.zone, true), wall(date, span.To, r.zone, false)
-		if !closes.After(moment) || !closes.After(opens) {
-			continue
-		}
-		if opens.Before(moment) {
-			opens = moment
-		}
-		return opens, closes, true
 	}
 	return time.Time{}, time.Time{}, false
 }
 
-// spanOn is the open span of a date. A row that does not hold on that date closes nothing.
-func (l *Law) spanOn(row *Row, date time.Time) (Span, bool) {
+// spansOn are the open spans of a date, in order. A window over midnight is one of each of its two days, so that a closed day closes
+// its part of it. A row that does not hold on that date closes nothing.
+func (l *Law) spansOn(row *Row, date time.Time) []Span {
+	if !row.holds(date) {
+		return []Span{{0, minutesPerDay}}
+	}
+	if l.closed(row, date) {
+		return nil
+	}
+	var spans []Span
+	if last := row.Windows[(date.Weekday()+6)%7]; last.To > minutesPerDay { //nolint:mnd // the day before
+		spans = append(spans, Span{0, last.To - minutesPerDay})
+	}
+	if span, open := row.Windows[date.Weekday()]; open {
+		spans = append(spans, Span{span.From, min(span.To, minutesPerDay)})
+	}
+	return spans
+}
+
+// holds tells whether the row holds on a date.
+func (r *Row) holds(date time.Time) bool {
 	today := date.Format(time.DateOnly)
-	if !row.From.IsZero() && today < row.From.Format(time.DateOnly) || !row.Until.IsZero() && today >= row.Until.Format(time.DateOnly) {
-		return Span{0, minutesPerDay}, true
-	}
-	for _, name := range row.Closed {
-		if strings.EqualFold(name, date.Weekday().String()) {
-			return Span{}, false
-		}
-		if holidays := l.rules.Holidays[name]; holidays != nil {
-			for _, h := range holidays.Days {
-				if h.on(date.Year(), date.Month(), date.Day()) {
-					return Span{}, false
-				}
-			}
-		}
-	}
-	span, open := row.Windows[date.Weekday()]
-	return span, open
+	return (r.From.IsZero() || today >= r.From.Format(time.DateOnly)) && (r.Until.IsZero() || today < r.Until.Format(time.DateOnly))
 }
 
-// wall is a time of the local clock as a moment. Where the clock shows it twice, late chooses the second; where it skips it, it is
-// the moment of the jump.
-func wall(date time.Time, minutes int, zone *time.Location, late bool) time.Time {
-	t := time.Date(date.Year(), date.Month(), date.Day(), 0, minutes, 0, 0, zone)
-	if shown := t.Hour()*minutesPerHour + t.Minute(); minutes < minutesPerDay && shown != minutes {
-		begin, end := t.ZoneBounds()
-		if shown > minutes {
-			return begin
+// closed tells whether a date is one of the days on which a row is closed.
+func (l *Law) closed(row *Row, date time.Time) bool {
+	return slices.ContainsFunc(row.Closed, func(name string) bool {
+		if list := l.rules.Holidays[name]; list != nil {
+			return list.on(date)
 		}
-		return end
-	}
-	other := t.Add(-time.Hour)
-	if late {
-		other = t.Add(time.Hour)
-	}
-	if sameClock(other, t) {
-		return other
-	}
-	return t
-}
-
-func sameClock(a, b time.Time) bool {
-	return a.Hour() == b.Hour() && a.Minute() == b.Minute() && a.Day() == b.Day()
+		return strings.EqualFold(name, date.Weekday().String())
+	})
 }
 
 // String names the rule for people, with its zone.
@@ -225,4 +249,21 @@ func (a Answer) Spread(spread time.Duration, key string) time.Time {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key))
 	return a.Opens.Add(time.Duration(h.Sum64() % uint64(spread)))
+}
+
+// LimitsOf are the limits that the law of a place sets at a moment on marketing about one subject, which is a program here: caps of
+// the person, named after their rows.
+func (l *Law) LimitsOf(at time.Time, place Place, program string) []message.Cap {
+	var caps []message.Cap
+	for _, r := range l.lawOf(place) {
+		name := fmt.Sprintf("law of %s on %s", r.name, program)
+		limit := r.row.Limit
+		if limit == nil || !r.row.holds(at.In(r.zone)) || slices.ContainsFunc(caps, func(c message.Cap) bool { return c.Name == name }) {
+			continue
+		}
+		caps = append(caps, message.Cap{
+			Name: name, Scope: message.PerPerson, Purpose: message.Marketing, Program: program, Messages: limit.Messages, Per: limit.Per,
+		})
+	}
+	return caps
 }

@@ -2,21 +2,23 @@ package quiet
 
 import (
 	"embed"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/beckonhq/beckon/internal/message"
 )
 
-//go:embed law.yaml places.yaml zips.yaml
+//go:embed law.yaml places.yaml countries.yaml zips.yaml
 var shipped embed.FS
 
 // Row is one rule about hours: of a country, a state, or a window with a name.
 type Row struct {
 	Windows    Week     `yaml:"windows"`
+	Limit      *Limit   `yaml:"limit"`      // on marketing about one subject; nil: none
 	Closed     []string `yaml:"closed"`     // sunday, saturday, or the name of a list of holidays
 	From       Date     `yaml:"from"`       // holds from this day on; zero: always
 	Until      Date     `yaml:"until"`      // holds up to the day before; zero: for ever
@@ -27,17 +29,20 @@ type Row struct {
 	zone *time.Location
 }
 
+// Limit is how many messages about one subject a person may get in a span of time.
+type Limit struct {
+	Messages int           `yaml:"messages"`
+	Per      time.Duration `yaml:"per"`
+}
+
+// String is the limit for people: 3 messages in 24h.
+func (l Limit) String() string { return message.Cap{Messages: l.Messages, Per: l.Per}.Bound() }
+
 // Country is the row of a country with those of its states.
 type Country struct {
 	Row     `yaml:",inline"`
 	Unknown *Row            `yaml:"unknown"` // for a person of whom no state is known
 	Regions map[string]*Row `yaml:"regions"`
-}
-
-// Holidays is a list of days.
-type Holidays struct {
-	Source string    `yaml:"source"`
-	Days   []Holiday `yaml:"days"`
 }
 
 // table is the form of law.yaml and of an operator's file.
@@ -54,6 +59,14 @@ type area struct {
 	zones           []*time.Location
 }
 
+// wide is a country with more than one time.
+type wide struct {
+	Zones  []string `yaml:"zones"`
+	ByArea bool     `yaml:"by_area"` // mobile numbers have area codes
+
+	zones []*time.Location
+}
+
 type zipRange struct {
 	From  int    `yaml:"from"`
 	To    int    `yaml:"to"`
@@ -66,6 +79,7 @@ type Law struct {
 	zones  *Zones
 	places map[string]map[string][]*time.Location // country, region
 	areas  map[int]*area
+	wide   map[string]wide
 	zips   []zipRange
 }
 
@@ -158,7 +172,7 @@ func (f *table) lay(own table) {
 	}
 	for code, country := range own.Countries {
 		ours := f.Countries[code]
-		if ours == nil {
+		if ours == nil || country == nil {
 			f.Countries[code] = country
 			continue
 		}
@@ -177,46 +191,6 @@ func (f *table) lay(own table) {
 	maps.Copy(f.Named, own.Named)
 }
 
-// check looks at what YAML does not: names of holidays and zones. Mistakes are told with their place in a file.
-func (l *Law) check(in source) error {
-	var problems []error
-	look := func(row *Row, what string, path ...string) {
-		if row == nil {
-			return
-		}
-		wrong := func(format string, args ...any) {
-			problems = append(problems, in.at(fmt.Sprintf("%s %s", what, fmt.Sprintf(format, args...)), path...))
-		}
-		if len(row.Windows) == 0 {
-			wrong("has no windows: when may people be written to?")
-		}
-		for _, name := range row.Closed {
-			if name != "sunday" && name != "saturday" && l.rules.Holidays[name] == nil {
-				wrong("is closed on %q, which is neither saturday, sunday nor a list of holidays", name)
-			}
-		}
-		if row.Zone != "" {
-			var err error
-			if row.zone, err = l.zones.Get(row.Zone); err != nil {
-				wrong("counts in %q, and there is no such time zone", row.Zone)
-			}
-		}
-	}
-	look(l.rules.Default, "default", "default")
-	for _, code := range slices.Sorted(maps.Keys(l.rules.Countries)) {
-		country := l.rules.Countries[code]
-		look(&country.Row, "country "+code, "countries", code)
-		look(country.Unknown, "country "+code+", unknown", "countries", code, "unknown")
-		for _, region := range slices.Sorted(maps.Keys(country.Regions)) {
-			look(country.Regions[region], "region "+code+"-"+region, "countries", code, "regions", region)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(l.rules.Named)) {
-		look(l.rules.Named[name], "window "+name, "named", name)
-	}
-	return errors.Join(problems...)
-}
-
 // loadPlaces reads where area codes and postal codes are.
 func (l *Law) loadPlaces() error {
 	type part struct {
@@ -228,7 +202,7 @@ func (l *Law) loadPlaces() error {
 		Apart []part `yaml:"apart"`
 	}
 	var countries map[string]map[string]region
-	for name, into := range map[string]any{"places.yaml": &countries, "zips.yaml": &l.zips} {
+	for name, into := range map[string]any{"places.yaml": &countries, "countries.yaml": &l.wide, "zips.yaml": &l.zips} {
 		text, err := shipped.ReadFile(name)
 		if err == nil {
 			err = decode(name, text, into)
@@ -236,6 +210,14 @@ func (l *Law) loadPlaces() error {
 		if err != nil {
 			return err
 		}
+	}
+	for code, country := range l.wide {
+		zones, err := l.all(country.Zones)
+		if err != nil {
+			return fmt.Errorf("countries.yaml: %s: %w", code, err)
+		}
+		country.zones = zones
+		l.wide[code] = country
 	}
 	for country, regions := range countries {
 		l.places[country] = map[string][]*time.Location{}
@@ -311,5 +293,9 @@ func (r *Row) Markdown(name string) string {
 	if !r.Until.IsZero() {
 		hours += ", until " + r.Until.Format(time.DateOnly)
 	}
-	return "| " + strings.Join([]string{name, hours, strings.Join(r.Closed, ", "), r.Confidence, r.Source}, " | ") + " |"
+	limit := ""
+	if r.Limit != nil {
+		limit = r.Limit.String()
+	}
+	return "| " + strings.Join([]string{name, hours, strings.Join(r.Closed, ", "), limit, r.Confidence, r.Source}, " | ") + " |"
 }

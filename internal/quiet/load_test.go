@@ -45,7 +45,20 @@ func TestMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		`countries: {US: {window: {daily: "08:00-21:00"}}}`:                             "window",
 		`named: {a: {windows: {daily: "8-21"}}}`:                                        "no span of a day",
-		`named: {a: {windows: {daily: "21:00-08:00"}}}`:                                 "the end after the begin",
+		`named: {a: {windows: {daily: "21:00-21:00"}}}`:                                 "over midnight as 22:00-06:00",
+		`countries: {de: {windows: {daily: "08:00-09:00"}}}`:                            "country de is no country code",
+		`countries: {CH: {windows: {daily: "08:00-09:00"}}, AT: }`:                      "country AT is empty",
+		`countries: {US: {regions: {TEX: {windows: {daily: "08:00-09:00"}}}}}`:          "region US-TEX is none",
+		`countries: {US: {regions: {NY: {windows: {daily: "08:00-09:00"}}, TX: }}}`:     "region US-TX is empty",
+		`named: {b: {windows: {daily: "08:00-09:00"}}, a: }`:                            "window a is empty",
+		`named: {ignore: {windows: {daily: "08:00-09:00"}}}`:                            "means something else",
+		`named: {a: {windows: {daily: "08:00-09:00"}, limit: {messages: 3}}}`:           "limit that is not like",
+		`holidays: {b: {days: [{name: x, month: 1, day: 1}]}, a: }`:                     "list of holidays a is empty",
+		`holidays: {a: {days: [{name: x, month: 13, day: 1}]}}`:                         "month 13",
+		`holidays: {a: {days: [{name: x, month: 1, weekday: funday, nth: 1}]}}`:         "funday",
+		`holidays: {a: {days: [{name: x, month: 1, weekday: friday}]}}`:                 "with nth",
+		`holidays: {a: {days: [{name: x, month: 2, day: 0}]}}`:                          "day 0",
+		`holidays: {a: {days: [{name: x, easter: 1, month: 2}]}}`:                       "besides",
 		`named: {a: {windows: {someday: "08:00-09:00"}}}`:                               "is no day",
 		`named: {a: {windows: {daily: "08:00-09:00", mon: "08:00-09:00"}}}`:             "stands twice",
 		`named: {a: {source: x}}`:                                                       "has no windows",
@@ -171,11 +184,27 @@ func TestNewerZones(t *testing.T) {
 	require.Equal(t, "2025b from "+dir, text)
 	require.Contains(t, warning, "older than 2026e")
 
-	put("America/Vancouver", "MST7")
+	// Without a name, what they say of the three provinces counts.
+	require.NoError(t, os.Remove(filepath.Join(dir, "+VERSION")))
+	for _, name := range []string{"America/Vancouver", "America/Edmonton", "America/Winnipeg"} {
+		nameless, err := quiet.OpenZones(dir)
+		require.NoError(t, err)
+		text, warning = nameless.Version()
+		require.Equal(t, dir, text)
+		require.Contains(t, warning, "older than 2026e", "before %s", name)
+		put(name, "MST7")
+	}
 	newer, err := quiet.OpenZones(dir)
 	require.NoError(t, err)
 	_, warning = newer.Version()
 	require.Empty(t, warning)
+	for version, old := range map[string]bool{"2026d": true, "2026e": false, "2026f": false, "2027a": false} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "tzdata.zi"), []byte("# version "+version+"\n"), 0o600))
+		named, err := quiet.OpenZones(dir)
+		require.NoError(t, err)
+		_, warning = named.Version()
+		require.Equal(t, old, warning != "", version)
+	}
 	zone, err := newer.Get("America/New_York")
 	require.NoError(t, err)
 	require.Equal(t, "2026-07-01T08:00:00-04:00", at(t, "2026-07-01T12:00:00Z").In(zone).Format(time.RFC3339))

@@ -27,10 +27,11 @@ type Place struct {
 	From    string           // what told it: time_zone, address, number, nothing
 }
 
-const usPostalDigits = 3
+// byZone is the From of a place whose time zone was given.
+const byZone = "time_zone"
 
-// Locate finds where a person is: by a time zone and an address when there are, else by the number. What contradicts itself
-// or is not known makes the place larger, never smaller.
+// Locate finds where a person is: by a time zone and an address when there are, else by the number. A time zone says what the clock
+// shows; whose law holds is still said by the address, else by the number. What is not known makes the place larger, never smaller.
 func (l *Law) Locate(to address.Address, hints Hints) Place {
 	byNumber := l.byNumber(to)
 	place := byNumber
@@ -43,7 +44,7 @@ func (l *Law) Locate(to address.Address, hints Hints) Place {
 		place = l.wholeCountry(country, "address")
 	}
 	if zone, err := l.zones.Get(hints.Zone); err == nil {
-		place.Zones, place.From = []*time.Location{zone}, "time_zone"
+		place.Zones, place.From = []*time.Location{zone}, byZone
 	}
 	return place
 }
@@ -71,14 +72,12 @@ func (l *Law) byAddress(hints Hints, numberCountry string) (country string, regi
 }
 
 func (l *Law) stateOfZIP(postal string) string {
-	postal = strings.TrimSpace(postal)
-	if len(postal) < usPostalDigits {
-		return ""
+	const zip, zipPlus4, prefixDigits = 5, 9, 3
+	digits := strings.ReplaceAll(strings.TrimSpace(postal), "-", "")
+	if _, err := strconv.ParseUint(digits, 10, 64); err != nil || len(digits) != zip && len(digits) != zipPlus4 {
+		return "" // such as 2138, of 02138 in a spreadsheet: 213 is another state's
 	}
-	prefix, err := strconv.Atoi(postal[:usPostalDigits])
-	if err != nil {
-		return ""
-	}
+	prefix, _ := strconv.Atoi(digits[:prefixDigits]) // it has digits only
 	for _, r := range l.zips {
 		if r.From <= prefix && prefix <= r.To {
 			return r.State
@@ -90,7 +89,10 @@ func (l *Law) stateOfZIP(postal string) string {
 // byNumber reads country, state and zones from a phone number.
 func (l *Law) byNumber(to address.Address) Place {
 	number, err := phonenumbers.Parse(string(to), "")
-	if err != nil {
+	if err != nil { // a business-scoped id of WhatsApp may tell the country
+		if country := to.Country(); country != "" {
+			return l.wholeCountry(country, "number")
+		}
 		return Place{Zones: []*time.Location{time.UTC}, From: "nothing"}
 	}
 	if code, ok := areaCode(to); ok {
@@ -102,6 +104,9 @@ func (l *Law) byNumber(to address.Address) Place {
 	country := phonenumbers.GetRegionCodeForNumber(number)
 	if country == "" { // not in a range that is in use
 		country = phonenumbers.GetRegionCodeForCountryCode(int(number.GetCountryCode()))
+	}
+	if all := l.wide[country]; all.zones != nil && !all.ByArea && phonenumbers.GetNumberType(number) != phonenumbers.FIXED_LINE {
+		return Place{Country: country, Zones: all.zones, From: "number"}
 	}
 	if zones := l.libraryZones(number); len(zones) > 0 {
 		return Place{Country: country, Zones: zones, From: "number"}
@@ -173,8 +178,11 @@ func (l *Law) zonesOf(country string, regions []string) []*time.Location {
 	return zones
 }
 
-// countryZones are those of a country's example number; UTC when the library knows none.
+// countryZones are all of a country's when it has several, else those of its example number; UTC when the library knows none.
 func (l *Law) countryZones(country string) []*time.Location {
+	if all := l.wide[country]; all.zones != nil {
+		return all.zones
+	}
 	if example := phonenumbers.GetExampleNumber(country); example != nil {
 		if zones := l.libraryZones(example); len(zones) > 0 {
 			return zones

@@ -13,7 +13,8 @@ import (
 
 const minutesPerHour, minutesPerDay = 60, 24 * 60
 
-// Span is a part of a day, in minutes since midnight of the local clock. To is not part of it.
+// Span is a part of a day, in minutes since midnight of the local clock. To is not part of it; it is beyond the length of a day in a
+// span over midnight.
 type Span struct{ From, To int }
 
 // Week is the open span of each weekday. A day without one is closed.
@@ -90,8 +91,11 @@ func parseSpan(text string) (Span, error) {
 	}
 	number := func(s string) int { n, _ := strconv.Atoi(s); return n } // the pattern has digits only
 	span := Span{From: number(m[1])*minutesPerHour + number(m[2]), To: number(m[3])*minutesPerHour + number(m[4])}
-	if number(m[2]) >= minutesPerHour || number(m[4]) >= minutesPerHour || span.To > minutesPerDay || span.From >= span.To {
-		return Span{}, fmt.Errorf("%q is no span of a day: from 00:00 to 24:00, the end after the begin", text)
+	if number(m[2]) >= minutesPerHour || number(m[4]) >= minutesPerHour || span.To > minutesPerDay || span.From >= minutesPerDay || span.From == span.To {
+		return Span{}, fmt.Errorf("%q is no span of a day: from 00:00 to 24:00, over midnight as 22:00-06:00", text)
+	}
+	if span.To < span.From {
+		span.To += minutesPerDay
 	}
 	return span, nil
 }
@@ -107,35 +111,6 @@ func (d *Date) UnmarshalYAML(node *yaml.Node) error {
 	}
 	d.Time = day
 	return nil
-}
-
-// Holiday is a day of the year: a fixed one, or the nth weekday of a month, counted from the end when nth is negative.
-type Holiday struct {
-	Name    string `yaml:"name"`
-	Month   int    `yaml:"month"`
-	Day     int    `yaml:"day"`
-	Weekday string `yaml:"weekday"`
-	Nth     int    `yaml:"nth"`
-}
-
-// on tells whether the holiday falls on a day. A fixed holiday on a Saturday or Sunday is that day; no day in lieu.
-func (h Holiday) on(year int, month time.Month, day int) bool {
-	if time.Month(h.Month) != month {
-		return false
-	}
-	if h.Weekday == "" {
-		return h.Day == day
-	}
-	date := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
-	if !strings.EqualFold(date.Weekday().String(), h.Weekday) {
-		return false
-	}
-	const week = 7
-	if h.Nth > 0 {
-		return (day-1)/week+1 == h.Nth
-	}
-	last := time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
-	return (last-day)/week+1 == -h.Nth
 }
 
 // String is the week for people: daily 08:00-21:00, or mon-fri 09:00-18:00, sat-sun 10:00-17:00.
@@ -169,6 +144,9 @@ func (w Week) String() string {
 func (s Span) String() string {
 	clock := func(minutes int) string {
 		return fmt.Sprintf("%02d:%02d", minutes/minutesPerHour, minutes%minutesPerHour)
+	}
+	if s.To > minutesPerDay {
+		return clock(s.From) + "-" + clock(s.To-minutesPerDay)
 	}
 	return clock(s.From) + "-" + clock(s.To)
 }

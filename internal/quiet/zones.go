@@ -131,26 +131,31 @@ func (z *Zones) load(name string) (*time.Location, error) {
 }
 
 // Version says which zone data are in use, for people, and a warning when they are older than NewestChange; the warning is
-// empty when they are not. What counts is what the data say of a zone that changed, not the name of their release.
+// empty when they are not. Data without the name of a release are judged by what they say of the zones that changed.
 func (z *Zones) Version() (text, warning string) {
 	text = z.origin
 	if z.version != "" {
 		text = z.version + " from " + z.origin
 	}
-	if z.changed() {
+	if z.version >= NewestChange || z.version == "" && z.changed() { // releases are named 2026a, 2026b, ...
 		return text, ""
 	}
 	return text, "the time zone data (" + text + ") are older than " + NewestChange +
-		": local times in British Columbia, Alberta and Manitoba are an hour off in winter; update the machine's tzdata, or set BECKON_ZONEINFO to newer data"
+		": local times in British Columbia, Alberta and Manitoba may be an hour off in winter; update the machine's tzdata, or set BECKON_ZONEINFO to newer data"
 }
 
-// changed tells whether the data know that Vancouver keeps one time since 2026.
+// changed tells whether the data know that three provinces keep one time since 2026.
 func (z *Zones) changed() bool {
-	vancouver, err := z.Get("America/Vancouver")
-	if err != nil {
-		return false
+	for _, name := range []string{"America/Vancouver", "America/Edmonton", "America/Winnipeg"} {
+		zone, err := z.Get(name)
+		if err != nil {
+			return false
+		}
+		_, summer := time.Date(2027, time.July, 1, 12, 0, 0, 0, zone).Zone()
+		_, winter := time.Date(2027, time.December, 1, 12, 0, 0, 0, zone).Zone()
+		if summer != winter {
+			return false
+		}
 	}
-	_, summer := time.Date(2026, time.July, 1, 12, 0, 0, 0, vancouver).Zone()
-	_, winter := time.Date(2026, time.December, 1, 12, 0, 0, 0, vancouver).Zone()
-	return summer == winter
+	return true
 }

@@ -1,11 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -19,7 +19,7 @@ const capLockClass = 0x636170 // "cap"
 
 const (
 	bucketsPerWindow = 60 // how finely the wider scopes count; a message counts up to one bucket longer than its window
-	capSpread        = 4  // what a cap defers comes back within this part of its window after there is room
+	capSpread        = 4  // what comes back at a time of no meaning is spread over this part of the window
 )
 
 // ledgerOfCaps is what the caps of one claim's messages have counted, under their locks. The nil one lets everything pass.
@@ -40,6 +40,9 @@ type capBook struct {
 	key    string
 	counts []capCount // oldest first, no older than the window
 	added  capCount   // by this claim
+	held   capCount   // for older messages that wait for another one to the same person
+	line   time.Time  // when the next one comes back that it defers; of a wider scope
+	moved  bool       // the line has, in this claim
 }
 
 // capCount says that so much was sent at a time. It counts until the window has passed since then.
@@ -77,10 +80,10 @@ func lockCaps(ctx context.Context, tx pgx.Tx, candidates []*Candidate) (*ledgerO
 
 // capsNow are the caps that a candidate has still to pass.
 func (c *Candidate) capsNow() []message.Cap {
-	if c.rival || c.Message.Attempts > 0 {
+	if c.Message.Attempts > 0 {
 		return nil
 	}
-	return c.Message.Caps
+	return slices.Concat(c.Message.Caps, c.limits)
 }
 
 // queueLocks takes the locks of the wider scopes, in an order that is the same everywhere.
@@ -99,14 +102,15 @@ func (l *ledgerOfCaps) queueLocks(p *pipeline) {
 	}
 }
 
-// queuePersons counts what each person was sent: the first attempts of messages that reached them or may have.
+// queuePersons counts what each person was sent: messages that reached them or may have, at the time of their newest attempt.
 func (l *ledgerOfCaps) queuePersons(p *pipeline) {
-	var names, addresses, rules, purposes, senders []string
+	var names, addresses, rules, purposes, senders, programs []string
 	var windows []time.Duration
 	for _, book := range l.books {
 		if book.Scope == message.PerPerson {
 			names, addresses, windows = append(names, book.Name), append(addresses, book.key), append(windows, book.Per)
 			rules, purposes, senders = append(rules, book.Rule), append(purposes, string(book.Purpose)), append(senders, book.Sender)
+			programs = append(programs, book.Program)
 		}
 	}
 	if len(names) == 0 {
@@ -114,11 +118,12 @@ func (l *ledgerOfCaps) queuePersons(p *pipeline) {
 	}
 	p.query(`select u.name, u.address, a.started_at, 1,
 			case a.channel when 'sms' then greatest((m.content->'sms'->>'segments')::integer, 1) else 1 end
-		from unnest($1::text[], $2::text[], $3::interval[], $4::text[], $5::text[], $6::text[]) u (name, address, per, rule, purpose, sender)
+		from unnest($1::text[], $2::text[], $3::interval[], $4::text[], $5::text[], $6::text[], $7::text[])
+			u (name, address, per, rule, purpose, sender, program)
 		join message m on m.recipient = u.address and u.rule in ('', m.rule) and u.purpose in ('', m.purpose) and u.sender in ('', m.sender)
-			and m.attempts > 0 and m.state not in ('suppressed', 'expired', 'failed', 'undelivered')
-		join attempt a on a.message_id = m.id and a.number = 1 and a.started_at > now() - u.per
-		order by a.started_at`, l.read, names, addresses, windows, rules, purposes, senders)
+			and u.program in ('', m.program) and m.attempts > 0 and m.state not in ('suppressed', 'expired', 'failed', 'undelivered')
+		join attempt a on a.id = m.attempt_id and a.started_at > now() - u.per
+		order by a.started_at`, l.read, names, addresses, windows, rules, purposes, senders, programs)
 }
 
 // queueCounters reads the buckets of the wider scopes. What a bucket holds counts as sent at its end.
@@ -137,6 +142,7 @@ func (l *ledgerOfCaps) queueCounters(p *pipeline) {
 		from unnest($1::text[], $2::text[], $3::interval[]) u (name, key, per)
 		join cap_count c on c.name = u.name and c.key = u.key and c.ends_at > now() - u.per
 		order by c.ends_at`, l.read, names, keys, windows)
+	l.queueLines(p, names, keys)
 }
 
 func (l *ledgerOfCaps) read(rows pgx.Rows) error {
@@ -150,13 +156,15 @@ func (l *ledgerOfCaps) read(rows pgx.Rows) error {
 	})
 }
 
-// judge turns the verdict of a message that may be sent into what its caps say, when one of them is full: the one that
-// suppresses goes first, else the one with the longest wait.
+// judge turns the verdict of a message that may be sent, at once or behind another one, into what its caps say, when one of them is
+// full: the one that suppresses goes first, else the one with the longest wait. A message that has to wait for another one is looked at
+// too: while a cap is full its time has not begun.
 func (l *ledgerOfCaps) judge(c *Candidate, verdict Verdict) Verdict {
-	if l == nil || verdict.Send == "" {
+	channel := cmp.Or(verdict.Send, verdict.On)
+	if l == nil || channel == "" || verdict.Defer || c.rival {
 		return verdict
 	}
-	need, wait := segments(c, verdict.Send), time.Duration(0)
+	need, wait := segments(c, channel), time.Duration(0)
 	var full *capBook
 	for _, one := range c.capsNow() {
 		book := l.books[capKey{one.Name, one.Key(&c.Message)}]
@@ -164,7 +172,7 @@ func (l *ledgerOfCaps) judge(c *Candidate, verdict Verdict) Verdict {
 		switch {
 		case room <= 0:
 		case one.Suppress:
-			return Verdict{Suppress: message.ReasonFrequencyCap, Detail: book.words(), Answers: book.answer(verdict, "")}
+			return Verdict{Suppress: message.ReasonFrequencyCap, Detail: book.words(), Answers: book.answer(verdict.Answers, channel, "")}
 		case room > wait:
 			full, wait = book, room
 		}
@@ -172,9 +180,29 @@ func (l *ledgerOfCaps) judge(c *Candidate, verdict Verdict) Verdict {
 	if full == nil {
 		return verdict
 	}
-	wait += rand.N(full.Per/capSpread + 1) //nolint:gosec // jitter needs no secrecy
 	return Verdict{
-		Wait: wait, On: verdict.Send, Defer: true, Behind: message.ReasonFrequencyCap, Answers: full.answer(verdict, "wait: "),
+		Wait: full.queueUp(l.now, wait, need), On: channel, Defer: true, Behind: message.ReasonFrequencyCap,
+		Answers: full.answer(verdict.Answers, channel, "wait: "),
+	}
+}
+
+// hold keeps room for a message that goes before the younger ones of this claim to the same person, but not yet. A rival with a cap
+// that was not read may be held up by it, and keeps nothing.
+func (l *ledgerOfCaps) hold(c *Candidate, channel message.Channel) {
+	if l == nil {
+		return
+	}
+	var books []*capBook
+	for _, one := range c.capsNow() {
+		book := l.books[capKey{one.Name, one.Key(&c.Message)}]
+		if book == nil {
+			return
+		}
+		books = append(books, book)
+	}
+	for _, book := range books {
+		book.held.messages++
+		book.held.segments += segments(c, channel)
 	}
 }
 
@@ -193,7 +221,7 @@ func (l *ledgerOfCaps) take(c *Candidate, channel message.Channel) {
 // room is the time until a message passes, 0 when it does now. One with more segments than the cap has at all passes when
 // nothing else counts.
 func (b *capBook) room(now time.Time, need int) time.Duration {
-	used := b.added
+	used := capCount{messages: b.added.messages + b.held.messages, segments: b.added.segments + b.held.segments}
 	for _, n := range b.counts {
 		used.messages, used.segments = used.messages+n.messages, used.segments+n.segments
 	}
@@ -209,25 +237,16 @@ func (b *capBook) room(now time.Time, need int) time.Duration {
 			return max(n.at.Add(b.Per).Sub(now), time.Second)
 		}
 	}
-	return b.Per // what this claim sends itself fills it
+	return b.Per // what this claim sends itself, or is about to be sent, fills it
 }
 
 func (b *capBook) words() string {
-	text := fmt.Sprintf("cap %s: ", b.Name)
-	switch {
-	case b.Segments == 0:
-		text += fmt.Sprintf("%d messages", b.Messages)
-	case b.Messages == 0:
-		text += fmt.Sprintf("%d segments", b.Segments)
-	default:
-		text += fmt.Sprintf("%d messages and %d segments", b.Messages, b.Segments)
-	}
-	return text + " in " + b.Per.String()
+	return fmt.Sprintf("cap %s: %s", b.Name, b.Bound())
 }
 
-func (b *capBook) answer(verdict Verdict, prefix string) []GateAnswer {
-	return append(slices.Clone(verdict.Answers), GateAnswer{
-		Channel: string(verdict.Send), Gate: "caps", Answer: prefix + string(message.ReasonFrequencyCap), Words: b.words(),
+func (b *capBook) answer(before []GateAnswer, channel message.Channel, prefix string) []GateAnswer {
+	return append(slices.Clone(before), GateAnswer{
+		Channel: string(channel), Gate: "caps", Answer: prefix + string(message.ReasonFrequencyCap), Words: b.words(),
 	})
 }
 
@@ -244,7 +263,7 @@ func (l *ledgerOfCaps) queue(p *pipeline) {
 			continue
 		}
 		names, keys, windows = append(names, key.name), append(keys, key.key), append(windows, book.Per)
-		widths = append(widths, max(book.Per/bucketsPerWindow, time.Second))
+		widths = append(widths, book.bucket())
 		messages, segs = append(messages, int32(book.added.messages)), append(segs, int32(book.added.segments))
 	}
 	if len(names) == 0 {

@@ -48,7 +48,7 @@ func TestPersonCap(t *testing.T) {
 	require.Equal(t, message.ReasonFrequencyCap, m.Reason)
 	require.WithinRange(t, m.NotBefore, time.Now().Add(23*time.Hour), time.Now().Add(31*time.Hour))
 	require.True(t, get[bool](l, `select permitted_at is null from message where id = $1`, ids[2]), "its time has not begun")
-	require.Contains(t, get[string](l, `select answers::text from gate_answer where message_id = $1`, ids[2]), "cap two-a-day: 2 messages in 24h0m0s")
+	require.Contains(t, get[string](l, `select answers::text from gate_answer where message_id = $1`, ids[2]), "cap two-a-day: 2 messages in 24h")
 
 	l.exec(`update attempt set started_at = now() - interval '25 hours'`)
 	l.exec(`update message set not_before = now()`)
@@ -81,7 +81,7 @@ func TestPersonCapWithinOneClaim(t *testing.T) {
 	result := l.claimWith(onTwo, ids...)
 	require.Len(t, result.Claimed, 1)
 	require.Equal(t, []message.Reason{message.ReasonFrequencyCap}, result.Suppressed)
-	require.Equal(t, "cap one: 1 messages in 1h0m0s", l.message(ids[1]).Detail)
+	require.Equal(t, "cap one: 1 message in 1h", l.message(ids[1]).Detail)
 }
 
 // A try again of a message that passed is not counted once more, and passes.
@@ -96,6 +96,113 @@ func TestCapCountsAMessageOnce(t *testing.T) {
 	l.ripen(ids[0])
 	require.Len(t, l.claimWith(sendOn(message.SMS), ids...).Claimed, 1)
 	require.Equal(t, 1, get[int](l, `select sum(messages)::integer from cap_count`))
+}
+
+// What counts is when a person was written to last: a message of yesterday that was tried again an hour ago is one of today.
+func TestPersonCapCountsTheNewestAttempt(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	caps := []message.Cap{{Name: "one-a-day", Scope: message.PerPerson, Messages: 1, Per: 24 * time.Hour}}
+	ids := l.capped(caps, person, person)
+	c := l.claimWith(sendOn(message.SMS), ids[0]).Claimed[0]
+	l.record(store.Outcome{
+		MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Refused, MessageState: message.Queued, Reason: message.ReasonRetry,
+	})
+	l.exec(`update attempt set started_at = now() - interval '25 hours'`)
+	l.ripen(ids[0])
+	require.Equal(t, 1, l.over(ids[0]))
+	require.Zero(t, l.over(ids[1]))
+	require.WithinRange(t, l.message(ids[1]).NotBefore, time.Now().Add(23*time.Hour), time.Now().Add(24*time.Hour+16*time.Minute))
+}
+
+// Claims at the same time for one person: the cap lets exactly as many through, one after the other.
+func TestPersonCapIsSharedByAllClaims(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	caps := []message.Cap{{Name: "three", Scope: message.PerPerson, Messages: 3, Per: time.Hour}}
+	var to []address.Address
+	for range 12 {
+		to = append(to, person)
+	}
+	ids := l.capped(caps, to...)
+	for range 12 { // of the four claims of a round one message at most is sent: the others wait behind it
+		var wait sync.WaitGroup
+		results := make([]*store.ClaimResult, 4)
+		for part := range 4 {
+			wait.Go(func() { results[part] = l.paced(0, ids[part*3:part*3+3]...) })
+		}
+		wait.Wait()
+		for _, result := range results {
+			for _, c := range result.Claimed {
+				l.sent(c, "SM"+c.AttemptID)
+			}
+		}
+	}
+	require.Equal(t, 3, get[int](l, `select count(*)::integer from attempt`))
+	require.Equal(t, 9, get[int](l, `select count(*)::integer from message where state = 'queued' and reason = 'frequency_cap' and not_before > now()`))
+}
+
+// What a full cap defers comes back one by one at the pace of the cap, whichever claim deferred it; nothing comes back in a crowd.
+func TestLineOfACap(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	caps := []message.Cap{{Name: "slow", Scope: message.PerAll, Messages: 6, Per: time.Minute}}
+	ids := l.capped(caps, people(40)...)
+	var wait sync.WaitGroup
+	for part := range 4 {
+		wait.Go(func() { l.paced(0, ids[part*10:part*10+10]...) })
+	}
+	wait.Wait()
+	const step = 61 * time.Second / 6
+	require.Equal(t, 6, get[int](l, `select count(*)::integer from attempt`))
+	require.InDelta(t, step.Seconds(), get[float64](l, `select min(gap) from (select extract(epoch from
+		not_before - lag(not_before) over (order by not_before))::float8 as gap from message where state = 'queued') g`), 1)
+	require.InDelta(t, (33*step + time.Minute).Seconds(), get[float64](l, `select max(extract(epoch from not_before - now()))::float8 from message`), 10)
+
+	// When the cap is free again, who comes goes, and takes no place.
+	line := get[time.Time](l, `select next_at from cap_line`)
+	l.exec(`update cap_count set ends_at = now() - interval '1 hour'`)
+	l.ripen(ids[39])
+	l.over(ids[39])
+	require.Equal(t, line, get[time.Time](l, `select next_at from cap_line`))
+
+	// A line that is days long is not made longer; whoever comes then looks again within a day.
+	l.exec(`update cap_line set next_at = now() + interval '3 days'`)
+	l.exec(`update cap_count set messages = 6, ends_at = now()`)
+	more := l.capped(caps, people(3)...)
+	require.Zero(t, l.over(more...))
+	for _, id := range more {
+		require.WithinRange(t, l.message(id).NotBefore, time.Now().Add(17*time.Hour), time.Now().Add(25*time.Hour))
+	}
+}
+
+// What the law adds to a message's own caps: a bound for the person and the program.
+func TestLimitsOfTheLaw(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	ids := l.queue(person, person, person, person)
+	l.exec(`update message set purpose = 'marketing'`)
+	l.exec(`update message set program = 'acme/news' where id = any ($1::text[]::uuid[])`, ids[:3])
+	claim := func(id string) *store.ClaimResult {
+		result, err := l.Claim(t.Context(), store.ClaimRequest{
+			IDs: []string{id}, Sender: sender, Lease: lease, Judge: sendOn(message.SMS), Limits: func(c store.Candidate) []message.Cap {
+				return []message.Cap{{
+					Name: "law on " + c.Message.Program, Scope: message.PerPerson, Purpose: message.Marketing, Program: c.Message.Program,
+					Messages: 2, Per: 24 * time.Hour,
+				}}
+			},
+		})
+		require.NoError(t, err)
+		for _, c := range result.Claimed {
+			l.sent(c, "SM"+c.AttemptID)
+		}
+		return result
+	}
+	for i, sent := range []int{1, 1, 0, 1} { // the fourth is about something else
+		require.Len(t, claim(ids[i]).Claimed, sent, "message %d", i)
+	}
+	require.Equal(t, message.ReasonFrequencyCap, l.message(ids[2]).Reason)
+	require.Contains(t, get[string](l, `select answers::text from gate_answer where message_id = $1`, ids[2]), "cap law on acme/news: 2 messages")
 }
 
 // Dispatchers that claim at the same time share the counter: exactly as many pass as it allows.

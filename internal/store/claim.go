@@ -32,7 +32,8 @@ type Candidate struct {
 	Live         map[message.Channel]message.State // attempts to this address in sending or unknown
 	Now          time.Time                         // the database's clock
 
-	rival      bool // an older message to the same person that this claim does not take
+	limits     []message.Cap // by the law of the place
+	rival      bool          // an older message to the same person that this claim does not take
 	suspicions []suspicion
 	crowded    bool // too many look-ups are open for another one
 }
@@ -70,8 +71,9 @@ type ClaimRequest struct {
 	IDs    []string
 	Sender string
 	Lease  time.Duration
-	Judge  func(Candidate) Verdict // pure
-	Pace   time.Duration           // the sender's rate: time for each segment; 0 for none
+	Judge  func(Candidate) Verdict       // pure
+	Limits func(Candidate) []message.Cap // what the law adds to the caps of a message; pure; nil: nothing
+	Pace   time.Duration                 // the sender's rate: time for each segment; 0 for none
 
 	rate *pacer        // by Pace, while the claim runs
 	caps *ledgerOfCaps // the same
@@ -108,6 +110,11 @@ func (s *Store) Claim(ctx context.Context, request ClaimRequest) (*ClaimResult, 
 		all := inOrder(candidates, rivals)
 		if err := s.readStanding(ctx, tx, all); err != nil {
 			return err
+		}
+		for _, c := range all {
+			if request.Limits != nil {
+				c.limits = request.Limits(*c)
+			}
 		}
 		if request.caps, err = lockCaps(ctx, tx, candidates); err != nil {
 			return err

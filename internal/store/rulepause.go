@@ -115,8 +115,11 @@ func (s *Store) ResumeRule(ctx context.Context, by RuleSwitch) (changed bool, er
 			return err
 		}
 		var p pipeline
-		p.exec(`update rule_count set span = span - interval '1 microsecond'
-			where rule = $1 and span = (select max(span) from rule_count where rule = $1)`, by.Rule)
+		// Beside the span that goes on, which may have one from an earlier resumption.
+		p.exec(`with newest as (delete from rule_count where rule = $1 and span = (select max(span) from rule_count where rule = $1)
+				returning rule, span, messages)
+			insert into rule_count as c (rule, span, messages) select rule, span - interval '1 microsecond', messages from newest
+			on conflict (rule, span) do update set messages = c.messages + excluded.messages`, by.Rule)
 		p.exec(`with freed as (update message set not_before = now(), updated_at = now()
 				where rule = $1 and state = 'queued' and reason = $2 and id in (select message_id from belt) returning id)
 			update belt set due_at = now() where message_id in (select id from freed)`, by.Rule, string(message.ReasonRulePaused))

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,6 +72,45 @@ func TestRuleBreaker(t *testing.T) {
 	changed, err = l.ResumeRule(t.Context(), store.RuleSwitch{Rule: rule, By: "ana"})
 	require.NoError(t, err)
 	require.False(t, changed)
+}
+
+// A rule that runs away twice within one span can be resumed twice, and both bursts are its habit then.
+func TestResumeTwiceInASpan(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	require.Len(t, l.fires(5), 1, "a new rule has no habit: exactly at_least is too much")
+	rule := get[string](l, `select rule from rule_pause`)
+	resume := func() {
+		changed, err := l.ResumeRule(t.Context(), store.RuleSwitch{Rule: rule, By: "ana"})
+		require.NoError(t, err)
+		require.True(t, changed)
+	}
+	resume()
+	require.Empty(t, l.fires(14), "one less than three times as many")
+	require.Len(t, l.fires(1), 1)
+	resume()
+	require.Empty(t, l.fires(59), "20 are its habit now")
+	require.Len(t, l.fires(1), 1)
+	resume()
+}
+
+// Routers that decide at the same time share the counter: the rule is paused once, by whichever came over the edge.
+func TestBreakerIsSharedByAllRouters(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	var paused atomic.Int64
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for range 3 {
+				paused.Add(int64(len(l.fires(1))))
+			}
+		})
+	}
+	wait.Wait()
+	require.EqualValues(t, 1, paused.Load())
+	require.Equal(t, 12, get[int](l, `select sum(messages)::integer from rule_count`))
+	require.Contains(t, get[string](l, `select note from rule_pause`), "5 messages since")
 }
 
 func TestPauseByHand(t *testing.T) {

@@ -77,6 +77,9 @@ func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candida
 			}
 			v.add(c, ruled{verdict, of, taken[key]}, request, result)
 		}
+		if key.channel != "" && !verdict.Defer && (c.rival || taken[key] || verdict.Wait > 0) {
+			request.caps.hold(c, key.channel)
+		}
 		if key.channel != "" && !verdict.Defer {
 			taken[key] = true
 		}
@@ -142,6 +145,7 @@ func (v *verdicts) add(c *Candidate, verdict ruled, request ClaimRequest, result
 
 func (v *verdicts) queue(p *pipeline, request ClaimRequest) {
 	v.gates.queue(p)
+	request.caps.queuePlaces(p)
 	if len(v.sent.ids) > 0 {
 		v.sent.queue(p, request)
 		request.rate.queue(p, request.Sender)

@@ -27,8 +27,9 @@ func (s *Set) Caps() []message.Cap {
 // CapsOf gives the caps that hold for a draft.
 func (s *Set) CapsOf(d *Draft) []message.Cap {
 	var caps []message.Cap
+	m := &message.Message{Rule: d.Rule, Purpose: d.Purpose, Program: d.Program, Sender: d.Sender}
 	for _, c := range s.caps {
-		if c.About(d.Rule, d.Purpose, d.Sender) {
+		if c.About(m) {
 			caps = append(caps, c)
 		}
 	}
@@ -37,7 +38,7 @@ func (s *Set) CapsOf(d *Draft) []message.Cap {
 
 // cap reads one item of the list `caps`.
 func (p *ruleParser) cap(node *yaml.Node) {
-	keys := p.fields(node, "a cap", []string{"name", "scope", "rule", "purpose", "sender", "messages", "segments", "per", "exceed"})
+	keys := p.fields(node, "a cap", []string{"name", "scope", "rule", "purpose", "program", "sender", "messages", "segments", "per", "exceed"})
 	if node.Kind != yaml.MappingNode {
 		return
 	}
@@ -58,6 +59,9 @@ func (p *ruleParser) cap(node *yaml.Node) {
 		Messages: p.bound(keys["messages"], "messages"), Segments: p.bound(keys["segments"], "segments"),
 		Per:      p.duration(keys["per"], "per"),
 		Suppress: p.oneOf(keys["exceed"], "exceed", "defer", "suppress") == "suppress",
+	}
+	if n := keys["program"]; n != nil {
+		c.Program = p.program(n)
 	}
 	if keys["sender"] != nil {
 		c.Sender = p.sender(keys["sender"])

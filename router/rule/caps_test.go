@@ -28,6 +28,10 @@ func TestCaps(t *testing.T) {
 	require.Equal(t, []message.Cap{marketing, budget, one}, set.Caps())
 	require.Equal(t, []message.Cap{budget, one}, set.CapsOf(&rule.Draft{Rule: "a-rule", Sender: "default", Purpose: message.Transactional}))
 	require.Equal(t, []message.Cap{marketing, budget}, set.CapsOf(&rule.Draft{Rule: "b-rule", Sender: "default", Purpose: message.Marketing}))
+	program := message.Cap{Name: "n", Scope: message.PerAll, Program: "acme/news", Messages: 1, Per: time.Hour}
+	require.True(t, program.About(&message.Message{Program: "acme/news"}))
+	require.False(t, program.About(&message.Message{Program: "news"}))
+	require.Equal(t, "1000 messages and 2500 segments in 1h", budget.Bound())
 	none := load(t, placed)
 	require.Nil(t, none.CapsOf(&rule.Draft{Rule: "a-rule"}))
 }
@@ -47,6 +51,7 @@ func TestMistakesInCaps(t *testing.T) {
 		"{name: a, scope: all, messages: 1, per: 1h, exceed: drop}":         `exceed is "drop"`,
 		"{name: a, scope: all, messages: 1, per: 1h, limit: 1}":             `unknown key "limit" in a cap`,
 		"{name: a, scope: all, sender: nobody, messages: 1, per: 1h}":       `sender "nobody" is not configured`,
+		"{name: a, scope: all, program: A b, messages: 1, per: 1h}":         `program "A b" must be a name in kebab-case`,
 		"{name: twice, scope: all, messages: 1, per: 1h}":                   `cap name "twice" is used already`,
 		"{name: a, scope: all, purpose: advertising, messages: 1, per: 1h}": `purpose is "advertising"`,
 	} {
