@@ -227,6 +227,7 @@ func (s *Store) AnswerConversation(ctx context.Context, answer Answer) (id strin
 		if err != nil {
 			return err
 		}
+		p.exec(`update question set state = 'taken_over' where conversation_id = $1::uuid and state = 'open'`, c.ID)
 		p.exec(`update conversation set state = 'open', paused_until = greatest(paused_until, now() + $2::interval), marked_at = null,
 				marked_by = '', assigned_to = case when assigned_to = '' then $3 else assigned_to end where id = $1::uuid`,
 			c.ID, answer.Pause, clean(answer.By))
@@ -298,7 +299,8 @@ func (s *Store) AssignConversation(ctx context.Context, id, to, by string) error
 func (s *Store) CloseConversation(ctx context.Context, id, by string) error {
 	return s.changeConversation(ctx, id, conversationChange{
 		by: by, action: "conversation.close", detail: map[string]string{},
-		sql: `update conversation set state = 'closed', marked_at = null, marked_by = '', paused_until = null where id = $1::uuid`,
+		sql: `with asked as (update question set state = 'closed' where conversation_id = $1::uuid and state = 'open')
+			update conversation set state = 'closed', marked_at = null, marked_by = '', paused_until = null where id = $1::uuid`,
 	})
 }
 

@@ -34,7 +34,10 @@ func (s *Store) Retain(ctx context.Context, kind RetentionKind, keep time.Durati
 		RetainReplies: fmt.Sprintf(old, "inbound", "received_at", `(body <> '' or media <> '[]' or button <> '')`) +
 			`, posted as (update webhook w set body = '', error = case state when 'queued' then 'too old' else error end,
 				state = case state when 'queued' then 'failed' else state end, updated_at = now()
-				from inbound i join old on i.ctid = old.ctid where w.sid = i.sid) ` +
+				from inbound i join old on i.ctid = old.ctid where w.sid = i.sid)
+			, timed_out as (update webhook set body = '', error = case state when 'queued' then 'too old' else error end,
+				state = case state when 'queued' then 'failed' else state end, updated_at = now()
+				where sid like 'timeout/%' and created_at < now() - $1::interval and body <> '') ` +
 			`update inbound t set body = '', media = '[]', button = '' from old where t.ctid = old.ctid`,
 		RetainSnapshots: fmt.Sprintf(old, "record", "updated_at", `fields is not null`) +
 			`update record t set fields = null from old where t.ctid = old.ctid`,
