@@ -161,7 +161,7 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	if err != nil {
 		return fmt.Errorf("insert a reply: %w", err)
 	}
-	if r.Keyword == "" { // one for the reply rules
+	if forRules(&r) {
 		_, err = tx.Exec(ctx, `insert into reply_task (sid, conversation_id, seq) values ($1, $2::uuid, $3)`, r.SID, conversation, int64(r.Seq))
 		if err != nil {
 			return fmt.Errorf("queue a reply for the reply rules: %w", err)
@@ -169,6 +169,12 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	}
 	linked.New = true
 	return writeWords(ctx, tx, r, linked)
+}
+
+// forRules tells whether the reply rules are asked about a reply: it says nothing about consent, or it is a plain yes. Twilio takes
+// YES for START, but people confirm an appointment with it.
+func forRules(r *Reply) bool {
+	return r.Keyword == "" || r.Keyword == string(consent.Start) && consent.Yes(r.Body)
 }
 
 // writeWords adds what a reply says about consent.

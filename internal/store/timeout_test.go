@@ -224,3 +224,16 @@ func TestReplyUnderAnotherAddressOfThePerson(t *testing.T) {
 	require.Equal(t, before.Message.ID, l.reply(store.Reply{SID: "IN5", From: "+14155550101", RepliedSID: "SM9"}).MessageID,
 		"a reply may come before Twilio's answer to our call is stored")
 }
+
+func TestAYesIsForTheReplyRulesToo(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	for sid, r := range map[string]store.Reply{
+		"IN1": {Body: "YES", Keyword: "start"}, "IN2": {Body: "START", Keyword: "start"}, "IN3": {Body: "STOP", Keyword: "stop"},
+		"IN4": {Body: "yes", Keyword: "review"}, "IN5": {Body: "hello"},
+	} {
+		r.SID = sid
+		l.reply(r)
+	}
+	require.Equal(t, "IN1,IN5", get[string](l, `select string_agg(sid, ',' order by sid) from reply_task`))
+}
