@@ -141,7 +141,7 @@ func TestHumansTakeQuestionsOver(t *testing.T) {
 	l.accepted(person, message.SMS, "SM1")
 	l.hears(store.Reply{SID: "IN1", Body: "rate", Seq: 1})
 	id := l.conversations(store.ConversationFilter{})[0].ID
-	_, err := l.AnswerConversation(t.Context(), store.Answer{ConversationID: id, Content: freeText("hello"), By: "ana", Pause: time.Millisecond})
+	_, _, err := l.AnswerConversation(t.Context(), store.Answer{ConversationID: id, Content: freeText("hello"), By: "ana", Pause: time.Millisecond})
 	require.NoError(t, err)
 	l.hears(store.Reply{SID: "IN2", Body: "price", Seq: 2}, store.Reply{SID: "IN3", Body: "rate", Seq: 3})
 	require.NoError(t, l.CloseConversation(t.Context(), id, "ana"))

@@ -22,7 +22,8 @@ func TestSign(t *testing.T) {
 	c, err := webhook.New([]string{secret}, false)
 	require.NoError(t, err)
 	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", c.Sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", `{"test": 2432232314}`))
-	for _, bad := range []string{"", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_x", "whsec_" + base64.StdEncoding.EncodeToString([]byte("short")),
+	for _, bad := range []string{
+		"", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_x", "whsec_" + base64.StdEncoding.EncodeToString([]byte("short")),
 		"whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 65)),
 	} {
 		_, err := webhook.New([]string{bad}, false)
