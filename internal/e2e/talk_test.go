@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // the one of the scheme's specification
+	webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // the one of the scheme's specification
 	talkRules     = `
 rules:
   - name: visit

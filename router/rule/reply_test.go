@@ -207,3 +207,12 @@ tests:
 	_, err = rule.LoadTests(fstest.MapFS{"r_test.yaml": {Data: []byte(`{tests: [{name: a, reply: {text: x}, previous: {}, expect: []}]}`)}})
 	require.ErrorContains(t, err, "previous")
 }
+
+func TestAWebhookOverHTTPIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]int{"http://hooks.example.com/": 1, "https://hooks.example.com/": 0} {
+		set, err := replySet(t, "rules: [{name: a, on: reply, when: 'true', webhook: '"+url+"'}]")
+		require.NoError(t, err)
+		require.Len(t, set.Warnings(), want, url)
+	}
+}

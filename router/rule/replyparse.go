@@ -64,6 +64,8 @@ func (p *ruleParser) webhook(node *yaml.Node) string {
 	}
 	if u, err := url.Parse(text); err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
 		p.errorf(node, "webhook must be a URL like https://host/path, without a user")
+	} else if u.Scheme == "http" {
+		p.loader.warnings.add(p.name, at(node), "webhook goes over http: what people write can be read and changed on its way")
 	}
 	return text
 }
