@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -98,21 +99,28 @@ func TestQuestionsTimeOutOnce(t *testing.T) {
 // An answer that came in time counts however late it is decided, and the time-out goes before what came after it.
 func TestAnAnswerAndItsTimeOut(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		replies []store.Reply
-		want    string
-	}{
-		"an answer in time": {[]store.Reply{{SID: "IN2", Body: "price", Seq: 2, Received: time.Now().Add(-2 * time.Minute)}}, "answered 1"},
+	type race struct {
+		replies    []store.Reply
+		want       string
+		replyFirst bool
+	}
+	cases := map[string]race{
+		"an answer in time": {[]store.Reply{{SID: "IN2", Body: "price", Seq: 2, Received: time.Now().Add(-2 * time.Minute)}}, "answered 1", false},
 		"one too late, to the question that is asked again": {
-			[]store.Reply{{SID: "IN2", Body: "price", Seq: 2, Received: time.Now()}}, "timed_out 1, answered 2",
+			[]store.Reply{{SID: "IN2", Body: "price", Seq: 2, Received: time.Now()}}, "timed_out 1, answered 2", false,
 		},
 		"another in time, then a new question": {[]store.Reply{
 			{SID: "IN2", Body: "hm", Seq: 2, Received: time.Now().Add(-2 * time.Minute)}, {SID: "IN3", Body: "rate", Seq: 3, Received: time.Now()},
-		}, "timed_out 1, replaced 2, open 3"},
+		}, "timed_out 1, replaced 2, open 3", false},
 		"one in time that comes after one too late": {[]store.Reply{
 			{SID: "IN2", Body: "hm", Seq: 2, Received: time.Now()}, {SID: "IN3", Body: "price", Seq: 3, Received: time.Now().Add(-2 * time.Minute)},
-		}, "timed_out 1, answered 2"},
-	} {
+		}, "timed_out 1, answered 2", false},
+	}
+	for name, c := range maps.Clone(cases) {
+		c.replyFirst = true
+		cases[name+", with the replies looked at first"] = c
+	}
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := open(t)
@@ -122,10 +130,12 @@ func TestAnAnswerAndItsTimeOut(t *testing.T) {
 			for _, r := range c.replies {
 				l.reply(r)
 			}
-			for range 10 { // whoever comes first
+			for i := range 10 { // whoever comes first
+				if i > 0 || c.replyFirst {
+					_, err := l.DecideReply(t.Context(), 100, survey)
+					require.NoError(t, err)
+				}
 				_, err := l.TimeOutQuestion(t.Context(), 100, survey)
-				require.NoError(t, err)
-				_, err = l.DecideReply(t.Context(), 100, survey)
 				require.NoError(t, err)
 			}
 			require.Equal(t, c.want, l.questions())
