@@ -2,14 +2,12 @@ package router
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 
+	"github.com/beckonhq/beckon/internal/notification"
 	"github.com/beckonhq/beckon/internal/store"
-	"github.com/beckonhq/beckon/internal/webhook"
 	"github.com/beckonhq/beckon/router/rule"
 	"github.com/beckonhq/beckon/templates"
 )
@@ -18,44 +16,55 @@ const (
 	defaultReplyTick = 500 * time.Millisecond
 	defaultPerHour   = 6
 	replyRetry       = 5 * time.Second // wait before a reply is tried again whose decision failed
-	webhookLease     = time.Minute     // more than one try takes
-	webhookFirst     = 10 * time.Second
-	webhookTries     = 12 // over some six hours
 )
 
-// Webhooks posts the notices of reply rules; *webhook.Client is one.
-type Webhooks interface {
-	Post(ctx context.Context, url, id, body string) error
-}
-
-// repliesLoop asks the reply rules about the replies that wait, and closes questions whose time is over. Any number of routers may do
-// so side by side.
+// repliesLoop asks the reply rules about the replies that wait, and about questions that have got no answer in their time. Any number
+// of routers may do so side by side.
 func (r *Router) repliesLoop(ctx context.Context) error {
-	return r.every(ctx, "the reply rules", func(ctx context.Context) error {
-		if _, err := r.Ledger.ExpireQuestions(ctx); err != nil {
-			return err
-		}
+	return r.every(ctx, "the reply rules", nil, func(ctx context.Context) error {
 		for {
-			result, err := r.tryReply(ctx)
-			switch {
-			case err != nil && (result.SID == "" || isTemporary(err)):
+			replied, err := r.step(ctx, r.Ledger.DecideReply, r.Ledger.PutOffReply)
+			if err != nil {
 				return err
-			case err != nil:
-				if err := r.putOffReply(ctx, result.SID, err); err != nil {
-					return err
-				}
-			case result.SID == "":
-				return nil
-			default:
-				r.metrics.replies.WithLabelValues(string(result.Outcome), result.Held).Inc()
-				r.Log.InfoContext(ctx, "a reply is decided", "sid", result.SID, "outcome", result.Outcome, "rule", result.Rule, "held", result.Held)
+			}
+			timedOut, err := r.step(ctx, r.Ledger.TimeOutQuestion, r.Ledger.PutOffTimeOut)
+			if err != nil || !replied && !timedOut {
+				return err
 			}
 		}
 	})
 }
 
+// decideNext is DecideReply or TimeOutQuestion of the Ledger, and putOff what belongs to it.
+type (
+	decideNext func(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
+	putOff     func(ctx context.Context, sid, why string, wait time.Duration, most int) (gaveUp bool, err error)
+)
+
+// step decides the next one, or puts it off when its decision fails for a reason that waiting does not cure. It tells whether there
+// was one.
+func (r *Router) step(ctx context.Context, next decideNext, later putOff) (bool, error) {
+	result, err := r.tryReply(ctx, next)
+	switch {
+	case err != nil && (result.SID == "" || isTemporary(err)):
+		return false, err
+	case err != nil:
+		gaveUp, failed := later(ctx, result.SID, store.Reason(err), replyRetry, logicTries)
+		if gaveUp {
+			r.metrics.replies.WithLabelValues(string(notification.DeadLetter), "").Inc()
+			r.Log.ErrorContext(ctx, "a reply can't be decided, its conversation is marked for a human", "sid", result.SID, "error", err)
+		}
+		return true, failed
+	case result.SID == "":
+		return false, nil
+	}
+	r.metrics.replies.WithLabelValues(string(result.Outcome), result.Held).Inc()
+	r.Log.InfoContext(ctx, "a reply is decided", "sid", result.SID, "outcome", result.Outcome, "rule", result.Rule, "held", result.Held)
+	return true, nil
+}
+
 // tryReply turns a panic into an error, so that it costs its own reply only.
-func (r *Router) tryReply(ctx context.Context) (result store.ReplyResult, err error) {
+func (r *Router) tryReply(ctx context.Context, next decideNext) (result store.ReplyResult, err error) {
 	sid := ""
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -63,26 +72,19 @@ func (r *Router) tryReply(ctx context.Context) (result store.ReplyResult, err er
 			result, err = store.ReplyResult{SID: sid}, errPanicked
 		}
 	}()
-	return r.Ledger.DecideReply(ctx, r.AnswersPerHour, func(p store.PendingReply) store.DecidedReply {
+	return next(ctx, r.AnswersPerHour, func(p store.PendingReply) store.DecidedReply {
 		sid = p.SID
 		set, texts := r.Policy()
 		return JudgeReply(set, texts, p)
 	})
 }
 
-func (r *Router) putOffReply(ctx context.Context, sid string, cause error) error {
-	gaveUp, err := r.Ledger.PutOffReply(ctx, sid, store.Reason(cause), replyRetry, logicTries)
-	if gaveUp {
-		r.Log.ErrorContext(ctx, "a reply can't be decided, its conversation is marked for a human", "sid", sid, "error", cause)
-	}
-	return err
-}
-
-// JudgeReply decides a reply by these rules and templates. It is pure.
+// JudgeReply decides a reply, or what becomes of a question without an answer, by these rules and templates. It is pure.
 func JudgeReply(set *rule.Set, texts *templates.Set, p store.PendingReply) store.DecidedReply {
 	m, c := &p.Answered, &p.Conversation
 	d := rule.DecideReply(set, rule.ReplyInput{
-		Text: p.Text, Button: p.Button, Channel: c.Channel, Received: p.Received, Question: p.Question, Answers: p.Answers,
+		Text: p.Text, Button: p.Button, Channel: c.Channel, Received: p.Received,
+		TimedOut: p.TimedOut, Question: p.Question, Answers: p.Answers, Asked: p.Asked,
 		Org: m.Org, Object: m.Object, Record: rule.Snapshot{Fields: p.Record.Fields, Seen: p.Record.Seen},
 		Conversation: rule.ConversationFacts{
 			Rule: m.Rule, Template: m.Template, Language: m.Language, Contact: m.ContactID, RecordID: string(m.RecordID),
@@ -113,7 +115,7 @@ func JudgeReply(set *rule.Set, texts *templates.Set, p store.PendingReply) store
 		out.Ask = &store.NewQuestion{Name: act.Ask.Name, Answers: act.Ask.Answers, ExpiresAfter: act.Ask.ExpiresAfter}
 	}
 	if act.Webhook != "" {
-		out.Webhook = &store.NewWebhook{URL: act.Webhook, Body: notice(act.Rule, d.Answer, &p)}
+		out.Webhook = &store.NewWebhook{URL: act.Webhook, Body: notice(act, d.Answer, &p)}
 	}
 	return out
 }
@@ -126,60 +128,8 @@ func verdicts(results []rule.Result) []ruleResult {
 	return out
 }
 
-// notice is the body of a webhook: the shape that Standard Webhooks proposes.
-func notice(ruleName, answer string, p *store.PendingReply) string {
-	body, err := json.Marshal(map[string]any{
-		"type": "reply.matched", "timestamp": p.Now.UTC().Format(time.RFC3339Nano),
-		"data": map[string]any{
-			"rule": ruleName, "sid": p.SID, "conversation_id": p.Conversation.ID, "channel": p.Conversation.Channel,
-			"from": string(p.From), "text": p.Text, "button": p.Button, "question": p.Question, "answer": answer,
-			"received_at": p.Received.UTC().Format(time.RFC3339Nano), "message_id": p.Answered.ID, "answered_rule": p.Answered.Rule,
-			"object": p.Answered.Object, "record_id": string(p.Answered.RecordID), "contact_id": p.Answered.ContactID,
-		},
-	})
-	if err != nil { // it has nothing that could fail
-		return "{}"
-	}
-	return string(body)
-}
-
-// webhooksLoop posts what is due. A notice is posted again until the server takes it or its tries are over, so it may come twice:
-// its id tells.
-func (r *Router) webhooksLoop(ctx context.Context) error {
-	if r.Webhooks == nil {
-		return nil
-	}
-	return r.every(ctx, "webhooks", func(ctx context.Context) error {
-		for {
-			w, err := r.Ledger.TakeWebhook(ctx, webhookLease)
-			if err != nil || w == nil {
-				return err
-			}
-			if err := r.post(ctx, w); err != nil {
-				return err
-			}
-		}
-	})
-}
-
-func (r *Router) post(ctx context.Context, w *store.Webhook) error {
-	err := r.Webhooks.Post(ctx, w.URL, w.ID, w.Body)
-	why, wait, result := "", time.Duration(0), "delivered"
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err() // the lease brings it again
-	case err != nil && (errors.Is(err, webhook.ErrPrivate) || w.Tries+1 >= webhookTries):
-		why, result = err.Error(), "failed"
-		r.Log.ErrorContext(ctx, "a webhook is given up", "webhook", w.ID, "tries", w.Tries+1, "error", err)
-	case err != nil:
-		why, wait, result = err.Error(), webhookFirst<<w.Tries, "tried_again"
-	}
-	r.metrics.webhooks.WithLabelValues(result).Inc()
-	return r.Ledger.EndWebhook(ctx, w.ID, why, wait)
-}
-
-// every works at once and at each tick until ctx ends. Failures are told once.
-func (r *Router) every(ctx context.Context, what string, work func(context.Context) error) error {
+// every works at once, at each tick and when it is woken, until ctx ends. Failures are told once.
+func (r *Router) every(ctx context.Context, what string, wake <-chan struct{}, work func(context.Context) error) error {
 	ticker := time.NewTicker(r.ReplyTick)
 	defer ticker.Stop()
 	failing := false
@@ -194,6 +144,7 @@ func (r *Router) every(ctx context.Context, what string, work func(context.Conte
 		failing = err != nil
 		select {
 		case <-ticker.C:
+		case <-wake:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

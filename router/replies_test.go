@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/message"
@@ -33,6 +34,17 @@ rules:
     on: reply
     when: reply.word == "rate"
     ask: {name: rating, template: thanks, answers: ["1", "2"]}
+  - name: rating-again
+    on: reply
+    when: reply.question == "rating" && reply.asked < 2
+    ask: {name: rating, template: thanks, answers: ["1", "2"]}
+  - name: nobody-rates
+    on: timeout
+    when: reply.question == "rating"
+    answer: welcome
+    vars: {name: '"again"'}
+    webhook: https://example.com/hook
+    mark: true
   - name: unanswerable
     on: reply
     when: reply.word == "broken"
@@ -108,11 +120,12 @@ func TestSurvey(t *testing.T) {
 	t.Parallel()
 	w := newReplyWorld(t)
 	w.run(w.replyConfig())
-	for _, text := range []string{"2", "rate", "hm", "2", "1"} { // one before the question, one that is no answer, one too many
+	for _, text := range []string{"2", "rate", "hm", "well", "2", "1"} { // one before it, two that are no answers, one too many
 		w.says(text)
 	}
 	w.decidedAll()
-	require.Equal(t, 1, w.count(`select count(*) from question where state = 'answered' and name = 'rating' and answer = '2'`))
+	require.Equal(t, 1, w.count(`select count(*) from question where state = 'answered' and name = 'rating' and answer = '2' and asked = 2`))
+	require.Equal(t, 1, w.count(`select count(*) from reply_decision where rule = 'rating-again'`), "it is asked again once")
 	require.Equal(t, 1, w.count(`select count(*) from reply_decision where rule = 'rated'`))
 	require.Equal(t, 1, w.count(`select count(*) from webhook where state = 'queued' and body::jsonb -> 'data' ->> 'answer' = '2'`))
 	w.says("rate")
@@ -122,7 +135,11 @@ func TestSurvey(t *testing.T) {
 	w.says("1")
 	w.decidedAll()
 	require.Equal(t, 1, w.count(`select count(*) from reply_decision where rule = 'rated'`), "too late is no answer")
-	require.Eventually(t, func() bool { return w.count(`select count(*) from question where state = 'timed_out'`) == 1 }, patience, 10*time.Millisecond)
+	require.Equal(t, 1, w.count(`select count(*) from question where state = 'timed_out'`), "it goes before the reply that came after it")
+	require.Equal(t, 1, w.count(`select count(*) from reply_decision where rule = 'nobody-rates' and sid like 'timeout/%'`))
+	require.Equal(t, 1, w.count(`select count(*) from message where rule = 'nobody-rates' and content -> 'sms' ->> 'text' = 'Hi again!'`))
+	require.Equal(t, 1, w.count(`select count(*) from webhook where body::jsonb ->> 'type' = 'question.timed_out'
+		and body::jsonb -> 'data' ->> 'question' = 'rating' and body::jsonb -> 'data' ->> 'sid' = ''`))
 }
 
 func TestAutomaticAnswersAreHeld(t *testing.T) {
@@ -156,11 +173,40 @@ type failing struct {
 func (f failing) DecideReply(ctx context.Context, n int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error) {
 	return f.Ledger.DecideReply(ctx, n, func(p store.PendingReply) store.DecidedReply {
 		d := decide(p)
-		if p.Text == f.text {
+		if p.Text == f.text && !p.TimedOut {
 			panic("a bug")
 		}
 		return d
 	})
+}
+
+func (f failing) TimeOutQuestion(ctx context.Context, n int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error) {
+	return f.Ledger.TimeOutQuestion(ctx, n, func(p store.PendingReply) store.DecidedReply {
+		_ = decide(p)
+		panic("another bug")
+	})
+}
+
+func TestATimeOutThatCannotBeDecidedIsGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newReplyWorld(t)
+	config := w.replyConfig()
+	config.Ledger = failing{w.Store, "bad"}
+	w.run(config)
+	w.says("rate")
+	w.decidedAll()
+	_, err := w.db.Exec(t.Context(), `update question set expires_at = now()`)
+	require.NoError(t, err)
+	w.says("yes") // waits for it
+	require.Eventually(t, func() bool {
+		_, err := w.db.Exec(context.Background(), `update question set retry_at = now()`)
+		return err == nil && w.count(`select count(*) from reply_decision`) == 3
+	}, patience, 20*time.Millisecond)
+	require.Equal(t, 1, w.count(`select count(*) from reply_decision where outcome = 'dead_letter' and sid like 'timeout/%'`))
+	require.Equal(t, 1, w.count(`select count(*) from conversation where marked_at is not null`))
+	found, err := config.Metrics.(*prometheus.Registry).Gather()
+	require.NoError(t, err)
+	require.Contains(t, fmt.Sprint(found), `value:"dead_letter"`, "it is counted")
 }
 
 func TestAReplyThatCannotBeDecidedHoldsUpNobodyForEver(t *testing.T) {

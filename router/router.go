@@ -50,8 +50,9 @@ type Ledger interface {
 	EndTrial(ctx context.Context, trial store.Trial, orderly bool) error
 	DecideReply(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
 	PutOffReply(ctx context.Context, sid, why string, wait time.Duration, most int) (gaveUp bool, err error)
-	ExpireQuestions(ctx context.Context) (int, error)
-	TakeWebhook(ctx context.Context, lease time.Duration) (*store.Webhook, error)
+	TimeOutQuestion(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
+	PutOffTimeOut(ctx context.Context, key, why string, wait time.Duration, most int) (gaveUp bool, err error)
+	TakeWebhook(ctx context.Context, lease time.Duration, not []string) (*store.Webhook, error)
 	EndWebhook(ctx context.Context, id, why string, wait time.Duration) error
 }
 

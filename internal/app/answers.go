@@ -28,8 +28,11 @@ func (a *App) answers() (dispatcher.Answers, error) {
 
 // webhooks posts the notices of reply rules; nil without a secret to sign them by.
 func (a *App) webhooks() (router.Webhooks, error) {
-	secret := a.cfg.Replies.WebhookSecret.Reveal()
-	if secret == "" {
+	secrets := make([]string, len(a.cfg.Replies.WebhookSecrets))
+	for i, secret := range a.cfg.Replies.WebhookSecrets {
+		secrets[i] = secret.Reveal()
+	}
+	if len(secrets) == 0 {
 		for _, r := range a.policies.rules().ReplyRules() {
 			if r.Webhook != "" {
 				a.log.Warn("BECKON_WEBHOOK_SECRET is not set: the webhooks of reply rules wait", "rule", r.Name)
@@ -37,7 +40,7 @@ func (a *App) webhooks() (router.Webhooks, error) {
 		}
 		return nil, nil //nolint:nilnil // they wait
 	}
-	client, err := webhook.New(secret, a.cfg.Replies.WebhookPrivate == "yes")
+	client, err := webhook.New(secrets, a.cfg.Replies.WebhookPrivate == "yes")
 	if err != nil {
 		return nil, fmt.Errorf("%w: BECKON_WEBHOOK_SECRET: %w", ErrSetup, err)
 	}

@@ -1,12 +1,17 @@
 package app
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -43,23 +48,75 @@ func (a *App) listConversations(c echo.Context) error {
 	if !reached(a.migrated) {
 		return noLedger(c)
 	}
-	limit, err := limitOf(c, defaultPage)
+	filter, err := a.conversationFilter(c)
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, problem{err.Error()})
 	}
-	list := []view.Conversation{}
-	filter := store.ConversationFilter{
-		State: store.ConversationState(c.QueryParam("state")), AssignedTo: c.QueryParam("assigned_to"),
-		With: address.Address(c.QueryParam("with")), Marked: c.QueryParam("marked") == "true", Limit: limit,
-	}
+	list, next := []view.Conversation{}, ""
+	page := filter.Limit
+	filter.Limit++ // one more tells whether there is another page
+	var last store.Cursor
 	err = a.store.Conversations(c.Request().Context(), filter, func(one store.Conversation) error {
-		list = append(list, view.NewConversation(one))
+		if len(list) == page {
+			next = writeCursor(last)
+			return nil
+		}
+		list, last = append(list, view.NewConversation(one)), one.Cursor()
 		return nil
 	})
 	if err != nil {
 		return a.failed(c, err)
 	}
-	return c.JSON(http.StatusOK, map[string]any{"conversations": list})
+	return c.JSON(http.StatusOK, map[string]any{"conversations": list, "next": next})
+}
+
+// conversationFilter reads the query of a listing.
+func (a *App) conversationFilter(c echo.Context) (store.ConversationFilter, error) {
+	f := store.ConversationFilter{State: store.ConversationState(c.QueryParam("state")), AssignedTo: c.QueryParam("assigned_to")}
+	if with := c.QueryParam("with"); with != "" {
+		f.With = address.Address(with)
+		if number, err := address.Parse(with, a.cfg.DefaultRegion); err == nil { // else an id of WhatsApp
+			f.With = number
+		}
+	}
+	if !slices.Contains([]store.ConversationState{"", store.ConversationOpen, store.ConversationClosed}, f.State) {
+		return f, errors.New("state must be open or closed")
+	}
+	switch c.QueryParam("marked") {
+	case "", "false":
+	case "true":
+		f.Marked = true
+	default:
+		return f, errors.New("marked must be true or false")
+	}
+	var err error
+	if f.After, err = readCursor(c.QueryParam("after")); err != nil {
+		return f, err
+	}
+	f.Limit, err = limitOf(c, defaultPage)
+	return f, err
+}
+
+// writeCursor and readCursor: where the next page begins, opaque to others.
+func writeCursor(c store.Cursor) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(c.LastInboundAt.UTC().Format(time.RFC3339Nano) + " " + c.ID))
+}
+
+func readCursor(text string) (store.Cursor, error) {
+	if text == "" {
+		return store.Cursor{}, nil
+	}
+	wrong := errors.New("after must be the next of a page before")
+	plain, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return store.Cursor{}, wrong
+	}
+	at, id, _ := strings.Cut(string(plain), " ")
+	c := store.Cursor{ID: id}
+	if c.LastInboundAt, err = time.Parse(time.RFC3339Nano, at); err != nil || uuid.Validate(id) != nil {
+		return store.Cursor{}, wrong
+	}
+	return c, nil
 }
 
 func (a *App) showConversation(c echo.Context) error {
@@ -70,19 +127,29 @@ func (a *App) showConversation(c echo.Context) error {
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, problem{err.Error()})
 	}
-	return a.giveConversation(c, limit)
+	var before time.Time
+	if text := c.QueryParam("before"); text != "" {
+		if before, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			return c.JSON(http.StatusBadRequest, problem{"before must be the time of a message, as in at"})
+		}
+	}
+	return a.giveConversation(c, before, limit)
 }
 
-func (a *App) giveConversation(c echo.Context, limit int) error {
+func (a *App) giveConversation(c echo.Context, before time.Time, limit int) error {
 	one, err := a.store.Conversation(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return a.refused(c, err)
 	}
-	turns, err := a.store.Turns(c.Request().Context(), one, limit)
+	newest, err := a.store.Newest(c.Request().Context(), one.ID) // before the turns, so that it never names what they lack
 	if err != nil {
 		return a.failed(c, err)
 	}
-	return c.JSON(http.StatusOK, view.NewWholeConversation(one, turns))
+	turns, err := a.store.Turns(c.Request().Context(), one, before, limit)
+	if err != nil {
+		return a.failed(c, err)
+	}
+	return c.JSON(http.StatusOK, view.NewWholeConversation(one, turns, newest))
 }
 
 // answerRequest is the body of a reply: a text, or a template with its variables.
@@ -93,6 +160,7 @@ type answerRequest struct {
 	Vars     map[string]any `json:"vars"`
 	By       string         `json:"by"`
 	Key      string         `json:"key"`
+	Seen     string         `json:"seen"`
 }
 
 func (a *App) answerConversation(c echo.Context) error {
@@ -107,20 +175,20 @@ func (a *App) answerConversation(c echo.Context) error {
 	if err != nil {
 		return c.JSON(http.StatusUnprocessableEntity, problem{err.Error()})
 	}
-	id, err := a.store.AnswerConversation(c.Request().Context(), store.Answer{
+	id, made, err := a.store.AnswerConversation(c.Request().Context(), store.Answer{
 		ConversationID: c.Param("id"), Content: content, Template: request.Template, Language: request.Language, By: request.By,
-		Key: request.Key, Pause: a.cfg.Replies.Pause,
+		Key: request.Key, Seen: request.Seen, Pause: a.cfg.Replies.Pause,
 	})
 	if err != nil {
 		return a.refused(c, err)
 	}
-	return c.JSON(http.StatusOK, map[string]string{"message_id": id})
+	return c.JSON(http.StatusOK, map[string]any{"message_id": id, "made": made})
 }
 
 // content is what a request says, for every channel.
 func (a *App) content(request answerRequest) (message.Content, error) {
 	if request.Template == "" {
-		return templates.FreeText(request.Text), nil
+		return templates.FreeText(request.Text)
 	}
 	set, err := a.texts()
 	if err != nil {
@@ -150,7 +218,7 @@ func (a *App) assignConversation(c echo.Context) error {
 	if err := a.store.AssignConversation(c.Request().Context(), c.Param("id"), *request.To, request.By); err != nil {
 		return a.refused(c, err)
 	}
-	return a.giveConversation(c, 1)
+	return a.giveConversation(c, time.Time{}, 1)
 }
 
 func (a *App) closeConversation(c echo.Context) error {
@@ -166,7 +234,7 @@ func (a *App) closeConversation(c echo.Context) error {
 	if err := a.store.CloseConversation(c.Request().Context(), c.Param("id"), request.By); err != nil {
 		return a.refused(c, err)
 	}
-	return a.giveConversation(c, 1)
+	return a.giveConversation(c, time.Time{}, 1)
 }
 
 // read reads the JSON body of a request that changes something. It demands the content type of JSON, which no form of a web page
@@ -192,7 +260,8 @@ func (a *App) refused(c echo.Context, err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return c.JSON(http.StatusNotFound, problem{"there is no conversation with this id"})
-	case errors.Is(err, store.ErrOptedOut), errors.Is(err, store.ErrWindow), errors.Is(err, store.ErrNoContent):
+	case errors.Is(err, store.ErrOptedOut), errors.Is(err, store.ErrWindow), errors.Is(err, store.ErrNoContent),
+		errors.Is(err, store.ErrKeyUsed), errors.Is(err, store.ErrNotSeen):
 		return c.JSON(http.StatusConflict, problem{err.Error()})
 	case errors.Is(err, store.ErrNobody):
 		return c.JSON(http.StatusBadRequest, problem{err.Error()})

@@ -257,9 +257,12 @@ func (a *App) startAdmin(ctx, _ context.Context) error {
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "alive"}) })
 	e.GET("/readyz", a.probes.serve)
 	e.GET("/metrics", echo.WrapHandler(telemetry.Handler(a.registry)))
-	a.mountAPI(e.Group("/api/v1"))
-	mountProfiles(e.Group("/debug/pprof"))
-	var err error
+	guard, err := a.newGuard()
+	if err != nil {
+		return err
+	}
+	a.mountAPI(e.Group("/api/v1", guard))
+	mountProfiles(e.Group("/debug/pprof", guard))
 	if a.admin, err = a.listen(ctx, privateListener, a.cfg.HTTP.AdminAddr, e, nil); err != nil {
 		return err
 	}

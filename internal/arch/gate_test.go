@@ -98,7 +98,10 @@ func TestOneLineCallsTwilio(t *testing.T) {
 	}
 	require.Equal(t, []use{"dispatcher/claim.go: start"}, inDispatcher("send"), "(*lane).send is for those that a claim and the second look let pass")
 	require.Equal(t, []use{"dispatcher/claim.go: claim"}, inDispatcher("Claim"))
-	require.Equal(t, []use{"dispatcher/claim.go: claim"}, inDispatcher("judge"))
+	require.Equal(t, []use{"dispatcher/claim.go: claim"}, uses(t, all, func(p listed, n ast.Node) bool {
+		kv, ok := n.(*ast.KeyValueExpr)
+		return ok && p.path() == "dispatcher" && selects(kv.Value, "judge")
+	}), "the judge is for the claim")
 	require.Equal(t, []use{"dispatcher/claim.go: claim"}, uses(t, all, func(p listed, n ast.Node) bool {
 		lit, ok := n.(*ast.CompositeLit)
 		return ok && p.path() != "internal/store" && selects(lit.Type, "ClaimRequest")

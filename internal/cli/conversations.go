@@ -133,11 +133,15 @@ func (r *root) conversationsShow() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				turns, err := ledger.Turns(cmd.Context(), c, limit)
+				newest, err := ledger.Newest(cmd.Context(), c.ID) // before the turns, so that it never names what they lack
 				if err != nil {
 					return err
 				}
-				v := view.NewWholeConversation(c, turns)
+				turns, err := ledger.Turns(cmd.Context(), c, time.Time{}, limit)
+				if err != nil {
+					return err
+				}
+				v := view.NewWholeConversation(c, turns, newest)
 				if asJSON {
 					return r.printJSON(v)
 				}
@@ -207,7 +211,7 @@ func said(t view.Turn) string {
 type answerFlags struct {
 	text, template, language string
 	vars                     map[string]string
-	by, key                  string
+	by, key, seen            string
 	asJSON                   bool
 }
 
@@ -235,9 +239,9 @@ func (r *root) conversationsReply() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				id, err := ledger.AnswerConversation(cmd.Context(), store.Answer{
+				id, made, err := ledger.AnswerConversation(cmd.Context(), store.Answer{
 					ConversationID: c.ID, Content: content, Template: flags.template, Language: flags.language, By: orOperator(flags.by),
-					Key: flags.key, Pause: cfg.Replies.Pause,
+					Key: flags.key, Seen: flags.seen, Pause: cfg.Replies.Pause,
 				})
 				if errors.Is(err, store.ErrWindow) {
 					return fmt.Errorf("%w: see --template", err)
@@ -246,7 +250,11 @@ func (r *root) conversationsReply() *cobra.Command {
 					return err
 				}
 				if flags.asJSON {
-					return r.printJSON(map[string]string{"message_id": id})
+					return r.printJSON(map[string]any{"message_id": id, "made": made})
+				}
+				if !made {
+					r.printf("this answer was given before: beckon trace %s\n", id)
+					return nil
 				}
 				r.printf("the answer is queued: beckon trace %s\n", id)
 				return nil
@@ -259,6 +267,7 @@ func (r *root) conversationsReply() *cobra.Command {
 	cmd.Flags().StringVar(&flags.language, "language", "", "of the template")
 	cmd.Flags().StringVar(&flags.by, "by", "", "who writes (default: the account that calls)")
 	cmd.Flags().StringVar(&flags.key, "key", "", "a second answer with the same key is not sent")
+	cmd.Flags().StringVar(&flags.seen, "seen", "", "answer only if this is still the newest, as show --json names it")
 	jsonFlag(cmd, &flags.asJSON, "one JSON object")
 	return cmd
 }
@@ -266,7 +275,11 @@ func (r *root) conversationsReply() *cobra.Command {
 // answerContent is what the flags say, for every channel.
 func (r *root) answerContent(flags answerFlags) (message.Content, error) {
 	if flags.template == "" {
-		return templates.FreeText(flags.text), nil
+		content, err := templates.FreeText(flags.text)
+		if err != nil {
+			return content, usagef("--text: %w", err)
+		}
+		return content, nil
 	}
 	p, err := r.loadTemplates(policyFlags{})
 	if err != nil {

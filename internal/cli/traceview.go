@@ -37,6 +37,11 @@ func writeTrace(w io.Writer, t view.Trace) error {
 			}
 		}
 	}
+	for _, m := range t.Messages {
+		if m.NotificationID == "" {
+			traceMessage(&b, m)
+		}
+	}
 	for _, e := range t.Audit {
 		if !strings.HasSuffix(e.Action, ".result") {
 			line(&b, e.At, "%s: %s", oneLine(e.Operator), e.Action)
@@ -107,12 +112,12 @@ func traceDecision(b *strings.Builder, raw json.RawMessage, onceSkipped []string
 }
 
 func traceMessage(b *strings.Builder, m view.TracedMessage) {
-	fmt.Fprintf(b, "  message %s  rule %s, %s, to %s\n", m.ID, m.Rule, m.Purpose, m.To)
+	fmt.Fprintf(b, "  message %s  %s, %s, to %s\n", m.ID, comesOf(m), m.Purpose, m.To)
 	by := ""
 	if m.Sender != message.DefaultSender {
 		by = ", by sender " + m.Sender
 	}
-	line(b, m.CreatedAt, "made from template %s in %s, for %s%s", m.Template, dash(m.Language), strings.Join(m.Channels, ", then "), by)
+	line(b, m.CreatedAt, "made from %s in %s, for %s%s", templateOf(m), dash(m.Language), strings.Join(m.Channels, ", then "), by)
 	if m.NotBefore.Sub(m.CreatedAt) > time.Second {
 		line(b, m.NotBefore, "not to be sent before this time")
 	}
@@ -139,7 +144,11 @@ func traceMessage(b *strings.Builder, m view.TracedMessage) {
 	}
 	for _, reply := range m.Replies {
 		line(b, reply.ReceivedAt, "reply on %s: %q%s", reply.Channel, reply.Body, facts("", 0, reply.Keyword))
+		if reply.Decided != nil {
+			traceTalk(b, "the reply rules decided", reply.Decided)
+		}
 	}
+	traceQuestion(b, m.Question)
 	if m.Belt != nil {
 		line(b, m.Belt.DueAt, "%s", place(m.Belt))
 	}

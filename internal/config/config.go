@@ -62,6 +62,8 @@ type HTTP struct {
 	Addr string
 	// AdminAddr is where the private listener listens, host:port.
 	AdminAddr string
+	// APITokens let whoever has one of them use the API of the private listener; none: only this machine may.
+	APITokens []Secret
 	// PublicURL is how the world reaches the public listener, without a slash at the end; empty when not set.
 	PublicURL string
 	// TLSCert and TLSKey are the paths of the certificate and the private key of the public listener; empty means no TLS.

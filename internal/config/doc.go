@@ -17,6 +17,7 @@
 //	yaml path                      variable                        default
 //	http.addr                      BECKON_HTTP_ADDR                :8080
 //	http.admin_addr                BECKON_ADMIN_ADDR               127.0.0.1:9090
+//	http.api_tokens                BECKON_API_TOKEN
 //	http.public_url                BECKON_PUBLIC_URL
 //	http.tls_cert                  BECKON_HTTP_TLS_CERT            empty: no TLS
 //	http.tls_key                   BECKON_HTTP_TLS_KEY
@@ -81,7 +82,7 @@
 //	replies.business               BECKON_BUSINESS_NAME
 //	replies.help_contact           BECKON_HELP_CONTACT
 //	replies.answers_per_hour       BECKON_ANSWERS_PER_HOUR         6
-//	replies.webhook_secret         BECKON_WEBHOOK_SECRET
+//	replies.webhook_secrets        BECKON_WEBHOOK_SECRET
 //	replies.webhook_private        BECKON_WEBHOOK_PRIVATE          no
 //
 // The file may have a list besides, senders, whose items SenderReference describes. A list needs no variables: what changes

@@ -18,8 +18,8 @@ type Replies struct {
 	HelpContact string
 	// AnswersPerHour is the most automatic answers to one person by one sender in an hour.
 	AnswersPerHour int
-	// WebhookSecret signs the webhooks of reply rules; empty: they wait.
-	WebhookSecret Secret
+	// WebhookSecrets sign the webhooks of reply rules, each with a signature of its own; none: they wait.
+	WebhookSecrets []Secret
 	// WebhookPrivate says whether webhooks may go to addresses of private networks: yes or no.
 	WebhookPrivate string
 }
@@ -53,9 +53,9 @@ func replySettings() []setting {
 		def("replies.answers_per_hour", "BECKON_ANSWERS_PER_HOUR", "6",
 			"Most automatic answers to one person in an hour, so that two machines do not talk for ever.",
 			func(c *Config) value { return number(&c.Replies.AnswersPerHour, 1, 1000) }),
-		def("replies.webhook_secret", "BECKON_WEBHOOK_SECRET", "",
-			"Signs the webhooks of reply rules, whsec_ and base64; none: they wait.",
-			func(c *Config) value { return secret(&c.Replies.WebhookSecret) }),
+		def("replies.webhook_secrets", "BECKON_WEBHOOK_SECRET", "",
+			"Sign the webhooks of reply rules, whsec_ and base64; several during rotation: each makes a signature; none: they wait.",
+			func(c *Config) value { return secrets(&c.Replies.WebhookSecrets) }),
 		def("replies.webhook_private", "BECKON_WEBHOOK_PRIVATE", "no",
 			"Whether webhooks may go to addresses of private networks: yes or no.",
 			func(c *Config) value { return oneOf(&c.Replies.WebhookPrivate, "yes", "no") }),

@@ -36,10 +36,12 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 
 // special tells of ranges that are not for the open network although they look like it.
 //
-// Source: RFC 6598 (shared address space), RFC 6890 (special purpose), RFC 6052 and 3056 (addresses that hold an IPv4 one).
+// Source: RFC 6598 (shared address space), RFC 6890 (special purpose), RFC 6052, 3056 and 4291 (addresses that hold an IPv4 one), RFC
+// 3879 (site-local).
 func special(ip netip.Addr) bool {
 	for _, text := range []string{
 		"100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "0.0.0.0/8", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",
+		"::/96", "fec0::/10",
 	} {
 		if netip.MustParsePrefix(text).Contains(ip) {
 			return true

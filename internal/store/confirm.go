@@ -90,18 +90,33 @@ func languageOf(content message.Content, channel message.Channel) string {
 // talksToMachine tells whether an automatic answer to a stored reply would keep two machines talking: the same text again and again,
 // or many automatic answers in an hour.
 func talksToMachine(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (bool, error) {
-	var answers, same int
-	err := tx.QueryRow(ctx, `select
-			(select count(*) from message where recipient = $1 and sender = $2 and origin in ('compliance', 'reply_rule', 'double_opt_in')
-				and created_at > now() - interval '1 hour'),
-			(select count(*) from (select i.body from inbound i join conversation c on c.id = i.conversation_id
-				where c.address = $1 and c.sender = $2 and c.channel = $3 and i.received_at > now() - interval '1 hour'
-				order by i.received_at desc, i.stream_seq desc limit $5) newest where newest.body = $4)`,
-		string(r.From), r.Sender, string(r.Channel), clean(r.Body), sameTexts).Scan(&answers, &same)
+	if many, err := tooManyAnswers(ctx, tx, r, perHour); many || err != nil {
+		return many, err
+	}
+	return sameAgain(ctx, tx, r)
+}
+
+// tooManyAnswers tells whether the person has got as many automatic answers from this sender in an hour as there may be.
+func tooManyAnswers(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (many bool, err error) {
+	err = tx.QueryRow(ctx, `select count(*) >= $3 from message where recipient = $1 and sender = $2
+			and origin in ('compliance', 'reply_rule', 'double_opt_in') and created_at > now() - interval '1 hour'`,
+		string(r.From), r.Sender, perHour).Scan(&many)
 	if err != nil {
 		return false, fmt.Errorf("count automatic answers: %w", err)
 	}
-	return answers >= perHour || same >= sameTexts, nil
+	return many, nil
+}
+
+// sameAgain tells whether the newest replies of an hour are all the same text.
+func sameAgain(ctx context.Context, tx pgx.Tx, r Reply) (same bool, err error) {
+	err = tx.QueryRow(ctx, `select count(*) >= $5 from (select i.body from inbound i join conversation c on c.id = i.conversation_id
+			where c.address = $1 and c.sender = $2 and c.channel = $3 and i.received_at > now() - interval '1 hour'
+			order by i.received_at desc, i.stream_seq desc limit $5) newest where newest.body = $4`,
+		string(r.From), r.Sender, string(r.Channel), clean(r.Body), sameTexts).Scan(&same)
+	if err != nil {
+		return false, fmt.Errorf("count replies that are the same: %w", err)
+	}
+	return same, nil
 }
 
 // hadOptedOut tells whether the newest word about all channels of a person is an opt-out, under any of their addresses.

@@ -53,7 +53,18 @@ type ConversationFilter struct {
 	With       address.Address
 	Marked     bool // only those that wait for a human
 	Limit      int
+	After      Cursor // only those that come after this place
 }
+
+// Cursor is a place in a listing of conversations: those after it come later, whatever is written meanwhile. The zero value is the
+// beginning.
+type Cursor struct {
+	LastInboundAt time.Time
+	ID            string
+}
+
+// Cursor is the place of the conversation.
+func (c *Conversation) Cursor() Cursor { return Cursor{c.LastInboundAt, c.ID} }
 
 // Turn is one message of a conversation, in either direction.
 type Turn struct {
@@ -71,9 +82,10 @@ type Turn struct {
 // possible tells whether a conversation can have the id; without one, all can.
 func possible(id string) bool { return id == "" || uuid.Validate(id) == nil }
 
-// Conversations calls each for every conversation that fits, the one with the newest reply first.
+// Conversations calls each for every conversation that fits, the one with the newest reply first. With finds those under any address
+// that is known to be the same person's.
 func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, each func(Conversation) error) error {
-	if !possible(filter.ID) {
+	if !possible(filter.ID) || !possible(filter.After.ID) {
 		return nil
 	}
 	var limit *int
@@ -85,9 +97,12 @@ func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, ea
 			coalesce((select i.body from inbound i where i.conversation_id = c.id order by i.received_at desc limit 1), ''), c.created_at
 		from conversation c
 		where ($1 = '' or c.id = nullif($1, '')::uuid) and ($2 = '' or c.state = $2) and ($3 = '' or c.assigned_to = $3)
-			and ($4 = '' or c.address = $4) and (not $5 or c.marked_at is not null)
-		order by c.last_inbound_at desc nulls last, c.id limit $7`,
-		filter.ID, string(filter.State), filter.AssignedTo, string(filter.With), filter.Marked, time.Time{}, limit)
+			and ($4 = '' or c.address = any (array(select known from same_person(array[$4]))))
+			and (not $5 or c.marked_at is not null)
+			and ($8 = '' or (c.last_inbound_at, c.id) < ($9::timestamptz, nullif($8, '')::uuid))
+		order by c.last_inbound_at desc nulls last, c.id desc limit $7`,
+		filter.ID, string(filter.State), filter.AssignedTo, string(filter.With), filter.Marked, time.Time{}, limit, filter.After.ID,
+		filter.After.LastInboundAt)
 	if err != nil {
 		return fmt.Errorf("list conversations: %w", err)
 	}
@@ -124,18 +139,19 @@ func (s *Store) Conversation(ctx context.Context, id string) (*Conversation, err
 	return found, nil
 }
 
-// Turns returns the newest messages of a conversation in both directions, oldest first.
-func (s *Store) Turns(ctx context.Context, c *Conversation, limit int) ([]Turn, error) {
+// Turns returns the newest messages of a conversation in both directions before a time, oldest first; of all times when it is zero.
+func (s *Store) Turns(ctx context.Context, c *Conversation, before time.Time, limit int) ([]Turn, error) {
 	rows, err := s.pool.Query(ctx, `select * from (
 			select received_at as at, true, sid, body, media, keyword, coalesce(message_id::text, ''), '' as by
-			from inbound where conversation_id = $1::uuid
+			from inbound where conversation_id = $1::uuid and ($6::timestamptz is null or received_at < $6)
 			union all
 			select m.created_at, false, coalesce(a.sid, ''), '', '[]', '', m.id::text,
 				coalesce((select operator from audit where subject = m.id::text and action = 'conversation.reply' limit 1), '')
 			from message m left join attempt a on a.id = m.attempt_id
-			where m.recipient = $2 and m.sender = $3 and (m.channel = $4 or m.channel = '' and m.channels[1] = $4)
+			where m.recipient = any (array(select known from same_person(array[$2]))) and m.sender = $3
+				and (m.channel = $4 or m.channel = '' and m.channels[1] = $4) and ($6::timestamptz is null or m.created_at < $6)
 			order by at desc limit $5) t order by at`,
-		c.ID, string(c.With), c.Sender, string(c.Channel), limit)
+		c.ID, string(c.With), c.Sender, string(c.Channel), limit, orNull(before))
 	if err != nil {
 		return nil, fmt.Errorf("read a conversation's messages: %w", err)
 	}
@@ -172,89 +188,6 @@ func textOf(m *message.Message, channel message.Channel) string {
 		return m.Content.WhatsApp.Text
 	}
 	return ""
-}
-
-// Answer is what a human writes in a conversation: free text, or a template's content.
-type Answer struct {
-	ConversationID string
-	Content        message.Content
-	Template       string // empty for free text
-	Language       string
-	By             string        // who writes
-	Key            string        // of this answer: a second one with the same key is not sent; empty: each is a new one
-	Pause          time.Duration // of automatic answers
-}
-
-// Errors of AnswerConversation, which say why nothing would be sent.
-var (
-	ErrOptedOut  = errors.New("the person has opted out: nothing may be sent until they write START")
-	ErrWindow    = errors.New("the person's last WhatsApp message is older than 24 hours: free text is not allowed, answer with an approved template")
-	ErrNoContent = errors.New("the template has nothing for the channel of the conversation")
-	ErrNobody    = errors.New("an answer needs the name of who writes it")
-)
-
-// AnswerConversation makes the message of a human's answer, which goes the way of all messages, and pauses automatic answers. It
-// returns the message's id. ErrNotFound, ErrOptedOut, ErrWindow and ErrNoContent: nothing was made.
-func (s *Store) AnswerConversation(ctx context.Context, answer Answer) (id string, err error) {
-	if answer.By == "" {
-		return "", ErrNobody
-	}
-	key := answer.Key
-	if key == "" {
-		key = uuid.Must(uuid.NewV7()).String()
-	}
-	key = answer.ConversationID + "/" + key
-	err = s.inTx(ctx, "answer in a conversation", func(tx pgx.Tx) error {
-		c, err := lockConversation(ctx, tx, answer.ConversationID)
-		if err != nil {
-			return err
-		}
-		err = tx.QueryRow(ctx, `select id::text from message where origin = 'human' and origin_key = $1`, key).Scan(&id)
-		if err == nil || !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		if err := mayAnswer(ctx, tx, c, answer.Content); err != nil {
-			return err
-		}
-		id = uuid.Must(uuid.NewV7()).String()
-		var p pipeline
-		var made bool
-		err = queueSpoken(&p, message.Message{
-			ID: id, Org: c.Org, Origin: message.OriginHuman, OriginKey: key, RecordID: c.RecordID, ContactID: c.ContactID,
-			Sender: c.Sender, Template: answer.Template, Language: answer.Language, Channels: []message.Channel{c.Channel}, To: c.With,
-			Content: answer.Content,
-		}, &made)
-		if err != nil {
-			return err
-		}
-		p.exec(`update conversation set state = 'open', paused_until = greatest(paused_until, now() + $2::interval), marked_at = null,
-				marked_by = '', assigned_to = case when assigned_to = '' then $3 else assigned_to end where id = $1::uuid`,
-			c.ID, answer.Pause, clean(answer.By))
-		queueConversationAudit(&p, answer.By, "conversation.reply", id, map[string]string{"conversation": c.ID})
-		return p.run(ctx, tx)
-	})
-	return id, err
-}
-
-// mayAnswer looks ahead at what the gates will say, so that whoever writes hears of it at once.
-func mayAnswer(ctx context.Context, tx pgx.Tx, c *Conversation, content message.Content) error {
-	if !content.Has(c.Channel) {
-		return ErrNoContent
-	}
-	var windowOpen, optedOut bool
-	err := tx.QueryRow(ctx, `select coalesce($1 > now() - $2::interval, false),
-			coalesce((select action from consent where address = $3 and channel in ('all', $4)
-				order by occurred_at desc, seq desc, id desc limit 1) = 'opt_out', false)`,
-		orNull(c.LastInboundAt), message.WhatsAppWindow-time.Minute, string(c.With), string(c.Channel)).Scan(&windowOpen, &optedOut)
-	switch {
-	case err != nil:
-		return fmt.Errorf("ask whether the person may be written to: %w", err)
-	case optedOut:
-		return ErrOptedOut
-	case c.Channel == message.WhatsApp && content.WhatsApp.ContentSID == "" && !windowOpen:
-		return ErrWindow
-	}
-	return nil
 }
 
 // lockConversation takes the address lock of a conversation and reads it.
@@ -298,7 +231,8 @@ func (s *Store) AssignConversation(ctx context.Context, id, to, by string) error
 func (s *Store) CloseConversation(ctx context.Context, id, by string) error {
 	return s.changeConversation(ctx, id, conversationChange{
 		by: by, action: "conversation.close", detail: map[string]string{},
-		sql: `update conversation set state = 'closed', marked_at = null, marked_by = '', paused_until = null where id = $1::uuid`,
+		sql: `with asked as (update question set state = 'closed' where conversation_id = $1::uuid and state = 'open')
+			update conversation set state = 'closed', marked_at = null, marked_by = '', paused_until = null where id = $1::uuid`,
 	})
 }
 

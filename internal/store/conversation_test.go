@@ -1,6 +1,9 @@
 package store_test
 
 import (
+	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,13 +49,13 @@ func TestHumanAnswers(t *testing.T) {
 	l.accepted(person, message.SMS, "SM1")
 	c := l.talk(message.SMS, "IN1", time.Now())
 	answer := store.Answer{ConversationID: c.ID, Content: freeText("on our way"), By: "ana", Key: "k1", Pause: time.Hour}
-	id, err := l.AnswerConversation(t.Context(), answer)
+	id, _, err := l.AnswerConversation(t.Context(), answer)
 	require.NoError(t, err)
-	again, err := l.AnswerConversation(t.Context(), answer)
+	again, _, err := l.AnswerConversation(t.Context(), answer)
 	require.NoError(t, err)
 	require.Equal(t, id, again, "the same answer is not sent twice")
 	answer.Key = ""
-	other, err := l.AnswerConversation(t.Context(), answer)
+	other, _, err := l.AnswerConversation(t.Context(), answer)
 	require.NoError(t, err)
 	require.NotEqual(t, id, other)
 
@@ -60,7 +63,7 @@ func TestHumanAnswers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "ana", got.AssignedTo, "who answers takes it on")
 	require.WithinDuration(t, time.Now().Add(time.Hour), got.PausedUntil, time.Minute)
-	turns, err := l.Turns(t.Context(), got, 10)
+	turns, err := l.Turns(t.Context(), got, time.Time{}, 10)
 	require.NoError(t, err)
 	require.Len(t, turns, 4)
 	require.Equal(t, []bool{false, true, false, false}, []bool{turns[0].Inbound, turns[1].Inbound, turns[2].Inbound, turns[3].Inbound})
@@ -71,32 +74,39 @@ func TestHumanAnswers(t *testing.T) {
 	require.Equal(t, []message.Channel{message.SMS}, turns[2].Message.Channels, "on the channel of the conversation alone")
 
 	for _, wrong := range []string{"", "x", uuid.NewString()} {
-		_, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: wrong, Content: freeText("x"), By: "ana"})
+		_, _, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: wrong, Content: freeText("x"), By: "ana"})
 		require.ErrorIs(t, err, store.ErrNotFound)
 	}
-	_, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: message.Content{WhatsApp: &message.WhatsAppContent{Text: "x"}}, By: "ana"})
+	_, _, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: message.Content{WhatsApp: &message.WhatsAppContent{Text: "x"}}, By: "ana"})
 	require.ErrorIs(t, err, store.ErrNoContent)
-	require.NoError(t, l.AddConsent(t.Context(), consent.Entry{
+	optOut := consent.Entry{
 		Org: org, Address: person, Channel: consent.AllChannels, Action: consent.OptOut, Source: consent.FromOperator, Evidence: "bo",
-	}))
-	_, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
+		Scope: consent.Scope{Kind: consent.ScopeProgram, Name: "newsletter"},
+	}
+	require.NoError(t, l.AddConsent(t.Context(), optOut))
+	_, made, err := l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("y"), By: "ana"})
+	require.NoError(t, err, "who left the newsletter may be answered")
+	require.True(t, made)
+	optOut.Scope = consent.Scope{}
+	require.NoError(t, l.AddConsent(t.Context(), optOut))
+	_, _, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
 	require.ErrorIs(t, err, store.ErrOptedOut)
-	require.Equal(t, 2, get[int](l, `select count(*) from message where origin = 'human'`))
+	require.Equal(t, 3, get[int](l, `select count(*) from message where origin = 'human'`))
 }
 
 func TestHumanAnswersInTheWindow(t *testing.T) {
 	t.Parallel()
 	l := open(t)
 	c := l.talk(message.WhatsApp, "IN1", time.Now().Add(-24*time.Hour))
-	_, err := l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
+	_, _, err := l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
 	require.ErrorIs(t, err, store.ErrWindow)
 	require.ErrorContains(t, err, "template")
-	_, err = l.AnswerConversation(t.Context(), store.Answer{
+	_, _, err = l.AnswerConversation(t.Context(), store.Answer{
 		ConversationID: c.ID, Content: message.Content{WhatsApp: &message.WhatsAppContent{ContentSID: "HX1"}}, Template: "t", By: "ana",
 	})
 	require.NoError(t, err)
 	l.talk(message.WhatsApp, "IN2", time.Now())
-	_, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
+	_, _, err = l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"})
 	require.NoError(t, err)
 }
 
@@ -118,4 +128,37 @@ func TestConversationsAreAssignedAndClosed(t *testing.T) {
 	require.Empty(t, l.conversations(store.ConversationFilter{State: store.ConversationClosed}), "a reply opens it again")
 	require.ErrorIs(t, l.AssignConversation(t.Context(), uuid.NewString(), "bo", "ana"), store.ErrNotFound)
 	require.ErrorIs(t, l.CloseConversation(t.Context(), "x", "ana"), store.ErrNotFound)
+}
+
+// Two who look at the same reply and answer at once: with what they have seen, one answer goes out.
+func TestOneOfTwoHumansAnswers(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c := l.talk(message.SMS, "IN1", time.Now())
+	seen, err := l.Newest(t.Context(), c.ID)
+	require.NoError(t, err)
+	require.Equal(t, "IN1", seen)
+	var quicker, slower atomic.Int64
+	var wait sync.WaitGroup
+	for _, by := range []string{"ana", "bo", "cy", "di"} {
+		wait.Go(func() {
+			_, made, err := l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("hi from " + by), By: by, Seen: seen})
+			switch {
+			case err == nil && made:
+				quicker.Add(1)
+			case errors.Is(err, store.ErrNotSeen):
+				slower.Add(1)
+			}
+		})
+	}
+	wait.Wait()
+	require.EqualValues(t, 1, quicker.Load())
+	require.EqualValues(t, 3, slower.Load())
+	answer := store.Answer{ConversationID: c.ID, Content: freeText("a"), By: "ana", Key: "k"}
+	_, made, err := l.AnswerConversation(t.Context(), answer)
+	require.NoError(t, err)
+	require.True(t, made)
+	answer.Content = freeText("b")
+	_, _, err = l.AnswerConversation(t.Context(), answer)
+	require.ErrorIs(t, err, store.ErrKeyUsed)
 }

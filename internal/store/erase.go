@@ -172,9 +172,10 @@ func (s *Store) erase(ctx context.Context, tx pgx.Tx, a address.Address) (Erasur
 	var place string
 	var changed int64
 	count := func(rows pgx.Rows) error {
-		return each(rows, []any{&place, &changed}, func() error { done.Changed[place] = changed; return nil })
+		return each(rows, []any{&place, &changed}, func() error { done.Changed[place] += changed; return nil })
 	}
 	var steps pipeline
+	steps.query(`select place, changed from erase_questions($1)`, count, plain)
 	steps.query(`select place, changed from erase_talk($1)`, count, plain)
 	steps.query(`select place, changed from erase_proof($1)`, count, plain)
 	steps.query(`select place, changed from erase_person($1, $2, $3)`, count, plain, names, patterns)

@@ -164,7 +164,7 @@ func TestAnErasureThatAnAnswerWaitsFor(t *testing.T) {
 	require.NoError(t, err)
 	answered := make(chan error, 1)
 	go func() {
-		_, err := l.AnswerConversation(context.Background(), store.Answer{ConversationID: id, Content: spoken("", "").Content, By: "ana"})
+		_, _, err := l.AnswerConversation(context.Background(), store.Answer{ConversationID: id, Content: spoken("", "").Content, By: "ana"})
 		answered <- err
 	}()
 	require.Eventually(t, func() bool {

@@ -17,6 +17,8 @@ func exports() []export {
 	const about = `(select id from message where recipient = any ($1))`
 	const wrote = `(select sid from inbound where address = any ($1))`
 	const said = `(select org, notification_id from message where recipient = any ($1))`
+	const talk = `(select sid from inbound where address = any ($1) union all select 'timeout/' || q.id
+		from question q join conversation c on c.id = q.conversation_id where c.address = any ($1))`
 	return []export{
 		{"consent", `select to_jsonb(t) from consent t where address = any ($1) order by occurred_at, seq, id`},
 		{"aliases", `select to_jsonb(t) from alias t where address = any ($1) order by recorded_at, same_as`},
@@ -34,6 +36,9 @@ func exports() []export {
 		{"questions", `select to_jsonb(t) from question t
 			where conversation_id in (select id from conversation where address = any ($1)) order by id`},
 		{"conversations", `select to_jsonb(t) from conversation t where address = any ($1) order by created_at, id`},
+		{"reply_decisions", `select to_jsonb(t) from reply_decision t where sid in ` + talk + ` order by decided_at, sid`},
+		{"questions", `select to_jsonb(t) from question t where conversation_id in (select id from conversation where address = any ($1)) order by id`},
+		{"webhooks", `select to_jsonb(t) from webhook t where sid in ` + talk + ` order by created_at, id`},
 		{"reviews", `select to_jsonb(t) from review t where address = any ($1) order by id`},
 		{"once_keys", `select to_jsonb(t) from once_key t where scope = 'recipient' and value = any ($1) order by rule, value`},
 		{"notifications", `select to_jsonb(t) from notification t where (org, id) in ` + said + ` order by received_at, id`},

@@ -86,7 +86,7 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 			linked = *known
 			return writeWords(ctx, tx, r, &linked)
 		}
-		if linked, err = findAnswered(ctx, tx, r); err != nil {
+		if linked, err = findAnswered(ctx, tx, r, people); err != nil {
 			return err
 		}
 		return applyNew(ctx, tx, r, people, &linked)
@@ -128,14 +128,15 @@ func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
 	return &l, nil
 }
 
-// findAnswered finds the message that the reply quotes, else the newest one from that sender to that person.
-func findAnswered(ctx context.Context, tx pgx.Tx, r Reply) (Linked, error) {
+// findAnswered finds the message that the reply quotes, else the newest one from that sender to that person, under any address that
+// is known to be theirs: WhatsApp may show a business-scoped id in place of the number that we wrote to.
+func findAnswered(ctx context.Context, tx pgx.Tx, r Reply, people []string) (Linked, error) {
 	var l Linked
 	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id, m.rule, m.language
 		from attempt a join message m on m.id = a.message_id
-		where a.sender = $1 and a.channel = $2 and a.address = $3 and a.state not in ('refused', 'canceled', 'absent')
+		where a.sender = $1 and a.channel = $2 and a.address = any (array(select known from same_person($3))) and a.state not in ('refused', 'canceled', 'absent')
 		order by coalesce(a.sid = $4, false) desc, a.started_at desc limit 1`,
-		r.Sender, string(r.Channel), string(r.From), r.RepliedSID).
+		r.Sender, string(r.Channel), people, r.RepliedSID).
 		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule, &l.Language)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Linked{}, fmt.Errorf("find the message that a reply answers: %w", err)
@@ -178,13 +179,19 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 	if err := writeWords(ctx, tx, r, linked); err != nil {
 		return err
 	}
-	if r.Keyword == "" && !linked.Confirmed { // one for the reply rules
+	if forRules(&r) && !linked.Confirmed {
 		_, err = tx.Exec(ctx, `insert into reply_task (sid, conversation_id, seq) values ($1, $2::uuid, $3)`, r.SID, conversation, int64(r.Seq))
 		if err != nil {
 			return fmt.Errorf("queue a reply for the reply rules: %w", err)
 		}
 	}
 	return nil
+}
+
+// forRules tells whether the reply rules are asked about a reply: it says nothing about consent, or it is a plain yes. Twilio takes
+// YES for START, but people confirm an appointment with it.
+func forRules(r *Reply) bool {
+	return r.Keyword == "" || r.Keyword == string(consent.Start) && consent.Yes(r.Body)
 }
 
 // writeWords adds what a reply says about consent.

@@ -1,11 +1,11 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,17 +22,19 @@ const answerValidity = time.Hour
 // staleReply is the age of a reply at which it is not answered automatically any more: it waited out an outage.
 const staleReply = 24 * time.Hour
 
-// PendingReply is a reply that waits for its decision, with what that may depend on.
+// PendingReply is a reply, or a question whose time is over, that waits for its decision, with what that may depend on.
 type PendingReply struct {
-	SID          string
+	SID          string // of the reply; of a question whose time is over: timeout/ and its id
+	TimedOut     bool   // it is about the question; Received is then when its time was over
 	Text         string
 	Button       string
 	From         address.Address
 	Received     time.Time
 	Conversation Conversation
-	Answered     message.Message // the message that the reply answers; the zero value when there is none
-	Question     string          // the open question; empty for none
+	Answered     message.Message // that the reply answers, or that asked the question; the zero value when there is none
+	Question     string          // the one that was open when the reply came; empty for none
 	Answers      []string        // that it waits for
+	Asked        int             // how often it has been asked; 0 without a question
 	Record       Snapshot
 	Now          time.Time
 }
@@ -68,7 +70,7 @@ type ReplyResult struct {
 	SID     string // empty: no reply waits
 	Outcome notification.Outcome
 	Rule    string
-	Held    string // why the automatic answer was not made: late, paused, loop, no_text; empty when it was, or there was none
+	Held    string // why the automatic answer was not made: one of the constants below; empty when it was, or there was none
 }
 
 // Why an automatic answer was not made.
@@ -77,11 +79,12 @@ const (
 	HeldPaused = "paused"  // a human has answered a short while ago
 	HeldLoop   = "loop"    // two machines seem to talk
 	HeldNoText = "no_text" // the template has nothing for the channel
+	HeldUnsent = "unsent"  // the question without an answer never went out
 )
 
 // DecideReply decides the next reply that waits, exactly once: the decision, the answer, the question, the webhook and the mark are
-// one transaction, under the lock of the address. The replies of one conversation are decided in the order in which they came.
-// decide must be pure.
+// one transaction, under the lock of the address. The replies of one conversation are decided in the order in which they came, and
+// after the question whose time was over before (see TimeOutQuestion). decide must be pure.
 func (s *Store) DecideReply(ctx context.Context, perHour int, decide func(PendingReply) DecidedReply) (ReplyResult, error) {
 	var result ReplyResult
 	err := s.inTx(ctx, "decide a reply", func(tx pgx.Tx) error {
@@ -91,6 +94,8 @@ func (s *Store) DecideReply(ctx context.Context, perHour int, decide func(Pendin
 		}
 		err := tx.QueryRow(ctx, `select t.sid from reply_task t where t.due_at <= now() and not exists (select from reply_task o
 				where o.conversation_id = t.conversation_id and (o.seq, o.sid) < (t.seq, t.sid))
+			and not exists (select from question q join inbound i on i.sid = t.sid
+				where q.conversation_id = t.conversation_id and q.state = 'open' and q.expires_at <= i.received_at)
 			order by t.due_at limit 1 for update skip locked`).Scan(&result.SID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -110,36 +115,53 @@ func (s *Store) DecideReply(ctx context.Context, perHour int, decide func(Pendin
 
 func readPending(ctx context.Context, tx pgx.Tx, sid string) (*PendingReply, error) {
 	r := PendingReply{SID: sid}
-	var conversation string
-	var answered *string
-	err := tx.QueryRow(ctx, `select conversation_id::text, body, button, received_at, message_id::text, now() from inbound where sid = $1`, sid).
-		Scan(&conversation, &r.Text, &r.Button, &r.Received, &answered, &r.Now)
+	var conversation, answered string
+	err := tx.QueryRow(ctx, `select conversation_id::text, body, button, received_at, coalesce(message_id::text, ''), now()
+		from inbound where sid = $1`, sid).Scan(&conversation, &r.Text, &r.Button, &r.Received, &answered, &r.Now)
 	if err != nil {
 		return nil, fmt.Errorf("read a reply: %w", err)
 	}
+	if err := r.lock(ctx, tx, conversation); err != nil {
+		return nil, err
+	}
+	var p pipeline
+	p.query(`select name, answers, asked from question where conversation_id = $1::uuid and state = 'open'`,
+		func(rows pgx.Rows) error {
+			return each(rows, []any{&r.Question, &r.Answers, &r.Asked}, func() error { return nil })
+		}, conversation)
+	r.queueAnswered(&p, `m.id = nullif($1, '')::uuid`, answered)
+	if err := p.run(ctx, tx); err != nil {
+		return nil, fmt.Errorf("read what a reply answers: %w", err)
+	}
+	return &r, nil
+}
+
+// lock takes the address lock of the conversation and reads it.
+func (r *PendingReply) lock(ctx context.Context, tx pgx.Tx, conversation string) error {
 	c, err := lockConversation(ctx, tx, conversation)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.Conversation, r.From = *c, c.With
 	c = &r.Conversation
 	err = tx.QueryRow(ctx, `select state, assigned_to, coalesce(paused_until, $2) from conversation where id = $1::uuid`, c.ID, time.Time{}).
 		Scan((*string)(&c.State), &c.AssignedTo, &c.PausedUntil)
 	if err != nil {
-		return nil, fmt.Errorf("read a conversation: %w", err)
+		return fmt.Errorf("read a conversation: %w", err)
 	}
-	var p pipeline
-	p.query(`select name, answers from question where conversation_id = $1::uuid and state = 'open' and expires_at > now()`,
-		func(rows pgx.Rows) error {
-			return each(rows, []any{&r.Question, &r.Answers}, func() error { return nil })
-		}, c.ID)
+	return nil
+}
+
+// queueAnswered reads the message that is found so, with the last-known copy of its record.
+func (r *PendingReply) queueAnswered(p *pipeline, found string, arg any) {
 	m := &r.Answered
 	var fields []byte
-	p.query(`select m.id::text, m.org, m.rule, m.template, m.language, m.object, m.record_id, m.contact_id, r.fields
-		from message m left join record r on r.org = m.org and r.id = m.record_id where m.id = nullif($1, '')::uuid`,
+	p.query(`select m.id::text, m.org, m.rule, m.template, m.language, m.object, m.record_id, m.contact_id, m.state, r.fields
+		from message m left join record r on r.org = m.org and r.id = m.record_id where `+found,
 		func(rows pgx.Rows) error {
 			targets := []any{
-				&m.ID, (*string)(&m.Org), &m.Rule, &m.Template, &m.Language, &m.Object, (*string)(&m.RecordID), &m.ContactID, &fields,
+				&m.ID, (*string)(&m.Org), &m.Rule, &m.Template, &m.Language, &m.Object, (*string)(&m.RecordID), &m.ContactID,
+				(*string)(&m.State), &fields,
 			}
 			return each(rows, targets, func() error {
 				if fields == nil {
@@ -148,32 +170,22 @@ func readPending(ctx context.Context, tx pgx.Tx, sid string) (*PendingReply, err
 				r.Record.Seen = true
 				return json.Unmarshal(fields, &r.Record.Fields)
 			})
-		}, *cmp.Or(answered, new(string)))
-	if err := p.run(ctx, tx); err != nil {
-		return nil, fmt.Errorf("read what a reply answers: %w", err)
-	}
-	return &r, nil
+		}, arg)
 }
 
 func writeDecided(ctx context.Context, tx pgx.Tx, r *PendingReply, d DecidedReply, perHour int) (ReplyResult, error) {
 	c := &r.Conversation
 	result := ReplyResult{SID: r.SID, Outcome: d.Outcome, Rule: d.Rule}
 	if d.Content != nil {
-		loop, err := talksToMachine(ctx, tx, Reply{From: r.From, Sender: c.Sender, Channel: c.Channel, Body: r.Text}, perHour)
-		switch {
-		case err != nil:
+		var err error
+		if result.Held, err = held(ctx, tx, r, d.Content, perHour); err != nil {
 			return result, err
-		case r.Now.Sub(r.Received) > staleReply:
-			result.Held = HeldLate
-		case c.PausedUntil.After(r.Now):
-			result.Held = HeldPaused
-		case loop:
-			result.Held = HeldLoop
-		case !d.Content.Has(c.Channel):
-			result.Held = HeldNoText
 		}
 	}
 	var p pipeline
+	if r.TimedOut {
+		p.exec(`update question set state = 'timed_out' where conversation_id = $1::uuid and state = 'open'`, c.ID)
+	}
 	if r.Question != "" && d.Answer != "" {
 		p.exec(`update question set state = 'answered', answer = $2, answered_by = $3 where conversation_id = $1::uuid and state = 'open'`,
 			c.ID, d.Answer, r.SID)
@@ -199,21 +211,52 @@ func writeDecided(ctx context.Context, tx pgx.Tx, r *PendingReply, d DecidedRepl
 	return result, nil
 }
 
+// held says why an automatic answer is not made; empty when it is.
+func held(ctx context.Context, tx pgx.Tx, r *PendingReply, content *message.Content, perHour int) (string, error) {
+	c := &r.Conversation
+	reply := Reply{From: r.From, Sender: c.Sender, Channel: c.Channel, Body: r.Text}
+	loop, err := tooManyAnswers(ctx, tx, reply, perHour)
+	if err == nil && !loop && !r.TimedOut {
+		loop, err = sameAgain(ctx, tx, reply)
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case r.Now.Sub(r.Received) > staleReply:
+		return HeldLate, nil
+	case c.PausedUntil.After(r.Now):
+		return HeldPaused, nil
+	case r.TimedOut && slices.Contains([]message.State{message.Failed, message.Undelivered, message.Suppressed, message.Expired}, r.Answered.State):
+		return HeldUnsent, nil
+	case loop:
+		return HeldLoop, nil
+	case !content.Has(c.Channel):
+		return HeldNoText, nil
+	}
+	return "", nil
+}
+
 // queueAutomatic makes the answer, and the question that it asks.
 func queueAutomatic(p *pipeline, r *PendingReply, d DecidedReply) error {
 	c := &r.Conversation
 	var made bool
 	err := queueSpoken(p, message.Message{
-		Org: c.Org, Origin: message.OriginReplyRule, OriginKey: r.SID, RecordID: c.RecordID, Object: r.Answered.Object, ContactID: c.ContactID,
-		Rule: d.Rule, Sender: c.Sender, Template: d.Template, Language: d.Language, Channels: []message.Channel{c.Channel}, To: r.From,
+		Org: r.Answered.Org, Origin: message.OriginReplyRule, OriginKey: r.SID, RecordID: r.Answered.RecordID, Object: r.Answered.Object,
+		ContactID: r.Answered.ContactID,
+		Rule:      d.Rule, Sender: c.Sender, Template: d.Template, Language: d.Language, Channels: []message.Channel{c.Channel}, To: r.From,
 		Content: *d.Content, ExpiresAfter: answerValidity,
 	}, &made)
 	if err != nil || d.Ask == nil {
 		return err
 	}
+	asked := 1
+	if r.Question == d.Ask.Name && d.Answer == "" {
+		asked += r.Asked
+	}
 	p.exec(`update question set state = 'replaced' where conversation_id = $1::uuid and state = 'open'`, c.ID)
-	p.exec(`insert into question (conversation_id, rule, name, answers, asked_by, expires_at)
-		values ($1::uuid, $2, $3, $4::text[], $5, now() + $6::interval)`, c.ID, d.Rule, d.Ask.Name, d.Ask.Answers, r.SID, d.Ask.ExpiresAfter)
+	p.exec(`insert into question (conversation_id, rule, name, answers, asked_by, expires_at, asked)
+		values ($1::uuid, $2, $3, $4::text[], $5, now() + $6::interval, $7)`,
+		c.ID, d.Rule, d.Ask.Name, d.Ask.Answers, r.SID, d.Ask.ExpiresAfter, asked)
 	return nil
 }
 
@@ -256,13 +299,4 @@ func (s *Store) PutOffReply(ctx context.Context, sid, why string, wait time.Dura
 		return p.run(ctx, tx)
 	})
 	return gaveUp, err
-}
-
-// ExpireQuestions closes the questions whose time is over.
-func (s *Store) ExpireQuestions(ctx context.Context) (int, error) {
-	tag, err := s.pool.Exec(ctx, `update question set state = 'timed_out' where state = 'open' and expires_at <= now()`)
-	if err != nil {
-		return 0, fmt.Errorf("expire questions: %w", err)
-	}
-	return int(tag.RowsAffected()), nil
 }

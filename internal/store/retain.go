@@ -35,7 +35,10 @@ func (s *Store) Retain(ctx context.Context, kind RetentionKind, keep time.Durati
 			`, posted as (update webhook w set body = '', error = case state when 'queued' then 'too old' else error end,
 				state = case state when 'queued' then 'failed' else state end, updated_at = now()
 				from inbound i join old on i.ctid = old.ctid where w.sid = i.sid), reviewed as (update review r set text = ''
-				from inbound i join old on i.ctid = old.ctid where r.inbound_sid = i.sid and r.decided_at is not null) ` +
+				from inbound i join old on i.ctid = old.ctid where r.inbound_sid = i.sid and r.decided_at is not null)
+			, timed_out as (update webhook set body = '', error = case state when 'queued' then 'too old' else error end,
+				state = case state when 'queued' then 'failed' else state end, updated_at = now()
+				where sid like 'timeout/%' and created_at < now() - $1::interval and body <> '') ` +
 			`update inbound t set body = '', media = '[]', button = '' from old where t.ctid = old.ctid`,
 		RetainSnapshots: fmt.Sprintf(old, "record", "updated_at", `fields is not null`) +
 			`update record t set fields = null from old where t.ctid = old.ctid`,

@@ -76,11 +76,13 @@ func queueSpoken(p *pipeline, m message.Message, made *bool) error {
 	return nil
 }
 
-// traceOthers adds the messages that come of no notification: of a message id, a SID, or a record id.
+// traceOthers adds the messages that come of no notification: of a message id, a SID (of a reply: what was made of it, too), or a record id.
 func (s *Store) traceOthers(ctx context.Context, t *Trace, id, messageID string) error {
 	rows, err := s.pool.Query(ctx, `select id::text from message where origin <> 'rule' and id in (
 			select id from message where id = nullif($2, '')::uuid or record_id = $1 and $1 <> ''
-			union select message_id from attempt where sid = $1) order by id`, id, messageID)
+			union select message_id from attempt where sid = $1
+			union select message_id from inbound where sid = $1
+			union select id from message where origin_key = $1 and origin = any ('{reply_rule,compliance}')) order by id`, id, messageID)
 	if err != nil {
 		return fmt.Errorf("trace messages: %w", err)
 	}

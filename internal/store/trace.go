@@ -45,6 +45,7 @@ type MessageTrace struct {
 	AttemptList []AttemptTrace
 	Events      []EventTrace
 	Replies     []ReplyTrace
+	Question    *QuestionTrace // that it asked; nil: none
 	Gates       []GateTrace
 	Belt        *BeltTrace // nil when it is not queued
 	Salt        string     // the replay that forced it, else empty
@@ -79,9 +80,10 @@ type ReplyTrace struct {
 	Body       string
 	Keyword    string
 	ReceivedAt time.Time
+	Decided    *TalkTrace // by the reply rules; nil: not yet, or they are not asked
 }
 
-// Trace finds the way of a notification id, a message id, a SID or a record id. The error is ErrNotFound when nothing has
+// Trace finds the way of a notification id, a message id, a SID (of an attempt, or of a reply to it) or a record id. The error is ErrNotFound when nothing has
 // that id.
 func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
 	if long, err := notification.ParseID(id); err == nil {
@@ -92,7 +94,8 @@ func (s *Store) Trace(ctx context.Context, id string) (*Trace, error) {
 			select org, id from notification where id = $1
 			union select org, id from notification where record_id = $1 and $1 <> ''
 			union select org, notification_id from message where id = nullif($2, '')::uuid
-			union select m.org, m.notification_id from attempt a join message m on m.id = a.message_id where a.sid = $1)
+			union select m.org, m.notification_id from attempt a join message m on m.id = a.message_id where a.sid = $1
+			union select m.org, m.notification_id from inbound i join message m on m.id = i.message_id where i.sid = $1)
 		select n.org, n.id, n.object, n.record_id, n.received_at, n.stream_seq,
 			(select count(*) from duplicate d where d.org = n.org and d.id = n.id),
 			d.outcome, d.rule_set, d.detail, d.once_skipped, d.decided_at
@@ -185,5 +188,6 @@ func (s *Store) traceMessage(ctx context.Context, m *MessageTrace) error {
 			})
 			return err
 		}, m.ID)
+	queueTalk(&p, m)
 	return s.inTx(ctx, "read the ledger", func(tx pgx.Tx) error { return p.run(ctx, tx) })
 }

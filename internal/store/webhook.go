@@ -13,17 +13,20 @@ import (
 type Webhook struct {
 	ID    string
 	URL   string
+	Host  string // of the URL, with its port
 	Body  string
 	Tries int // before this one
 }
 
-// TakeWebhook returns a webhook that is due, and keeps others off it for the lease; nil when none is due. Whoever dies with it leaves
+// TakeWebhook returns the webhook that has been due for the longest time and does not go to one of the hosts, and keeps others off it
+// for the lease; nil when there is none. Whoever dies with it leaves
 // it to the next try: its id is the same, so that the receiver can tell.
-func (s *Store) TakeWebhook(ctx context.Context, lease time.Duration) (*Webhook, error) {
+func (s *Store) TakeWebhook(ctx context.Context, lease time.Duration, not []string) (*Webhook, error) {
 	var w Webhook
 	err := s.pool.QueryRow(ctx, `update webhook set tries = tries + 1, due_at = now() + $1::interval, updated_at = now()
-		where id = any (array(select id from webhook where state = 'queued' and due_at <= now() order by due_at limit 1 for update skip locked))
-		returning id::text, url, body, tries - 1`, lease).Scan(&w.ID, &w.URL, &w.Body, &w.Tries)
+		where id = any (array(select id from webhook where state = 'queued' and due_at <= now() and host <> all ($2)
+			order by due_at limit 1 for update skip locked))
+		returning id::text, url, host, body, tries - 1`, lease, not).Scan(&w.ID, &w.URL, &w.Host, &w.Body, &w.Tries)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // none is due
 	}

@@ -56,7 +56,8 @@ type Media struct {
 type WholeConversation struct {
 	Conversation
 
-	Turns []Turn `json:"turns"`
+	Newest string `json:"newest"` // what the person or a human wrote last: an answer may say that it has seen it
+	Turns  []Turn `json:"turns"`
 }
 
 // NewConversation shows a conversation.
@@ -73,9 +74,9 @@ func NewConversation(c store.Conversation) Conversation {
 	return v
 }
 
-// NewWholeConversation shows a conversation with its messages.
-func NewWholeConversation(c *store.Conversation, turns []store.Turn) WholeConversation {
-	v := WholeConversation{Conversation: NewConversation(*c), Turns: []Turn{}}
+// NewWholeConversation shows a conversation with its messages; newest is Newest of the store.
+func NewWholeConversation(c *store.Conversation, turns []store.Turn, newest string) WholeConversation {
+	v := WholeConversation{Conversation: NewConversation(*c), Turns: []Turn{}, Newest: newest}
 	for i := range turns {
 		v.Turns = append(v.Turns, newTurn(&turns[i]))
 	}

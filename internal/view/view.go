@@ -93,6 +93,7 @@ type TracedMessage struct {
 	Events      []Event   `json:"events"`
 	Replies     []Reply   `json:"replies"`
 	Gates       []Gates   `json:"gates"`
+	Question    *Question `json:"question,omitempty"`  // that it asked
 	Belt        *Belt     `json:"belt,omitempty"`      // while it is queued
 	ForcedBy    string    `json:"forced_by,omitempty"` // the replay that made it a second time
 }
@@ -126,6 +127,7 @@ type Reply struct {
 	Body       string    `json:"body"`
 	Keyword    string    `json:"keyword,omitempty"`
 	ReceivedAt time.Time `json:"received_at"`
+	Decided    *Talk     `json:"decided,omitempty"` // by the reply rules
 }
 
 // NewTrace shows a trace. The letters are those that may be about it; others are left out.
@@ -155,6 +157,7 @@ func NewTrace(t *store.Trace, letters ...stream.StoredDeadLetter) Trace {
 
 func newTracedMessage(m store.MessageTrace) TracedMessage {
 	v := TracedMessage{Message: NewMessage(m.Message), AttemptList: []Attempt{}, Events: []Event{}, Replies: []Reply{}, Gates: []Gates{}, ForcedBy: m.Salt}
+	v.Question = newQuestion(m.Question)
 	for _, g := range m.Gates {
 		v.Gates = append(v.Gates, Gates{At: g.At.UTC(), Answers: g.Answers})
 	}
@@ -173,6 +176,7 @@ func newTracedMessage(m store.MessageTrace) TracedMessage {
 	for _, r := range m.Replies {
 		v.Replies = append(v.Replies, Reply{
 			SID: r.SID, From: string(r.From), Channel: string(r.Channel), Body: r.Body, Keyword: r.Keyword, ReceivedAt: r.ReceivedAt.UTC(),
+			Decided: newTalk(r.Decided),
 		})
 	}
 	return v

@@ -20,24 +20,40 @@ const (
 	timeout      = 15 * time.Second
 	secretPrefix = "whsec_"
 	leastSecret  = 24 // bytes; Standard Webhooks asks for 24 to 64
+	mostSecret   = 64
 )
+
+var errSecret = fmt.Errorf("a secret of webhooks must be %s and the base64 of %d to %d bytes", secretPrefix, leastSecret, mostSecret)
+
+// ErrGone says that the server wants no more of it: it answered 410.
+//
+// Source: Standard Webhooks, "Responding to webhooks".
+var ErrGone = errors.New("the server answered 410: it wants no webhooks here")
 
 // ErrPrivate says that a URL leads into our own network.
 var ErrPrivate = publicnet.ErrPrivate
 
 // Client posts webhooks. It is safe for concurrent use.
 type Client struct {
-	key    []byte
+	keys   [][]byte
 	client *http.Client
 }
 
-// New makes a client. secret is "whsec_" and base64, of 24 bytes or more. private allows addresses of our own network.
-func New(secret string, private bool) (*Client, error) {
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, secretPrefix))
-	if err != nil || !strings.HasPrefix(secret, secretPrefix) || len(key) < leastSecret {
-		return nil, fmt.Errorf("the secret of webhooks must be %s and the base64 of %d bytes or more", secretPrefix, leastSecret)
+// New makes a client. Each secret is "whsec_" and base64, of 24 to 64 bytes; with several, during a rotation, each makes a signature
+// of its own, and a receiver takes the notice by any of them. private allows addresses of our own network.
+func New(secrets []string, private bool) (*Client, error) {
+	if len(secrets) == 0 {
+		return nil, errSecret
 	}
-	return &Client{key: key, client: &http.Client{
+	keys := make([][]byte, len(secrets))
+	for i, secret := range secrets {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, secretPrefix))
+		if err != nil || !strings.HasPrefix(secret, secretPrefix) || len(key) < leastSecret || len(key) > mostSecret {
+			return nil, errSecret
+		}
+		keys[i] = key
+	}
+	return &Client{keys: keys, client: &http.Client{
 		Timeout:       timeout,
 		Transport:     publicnet.Transport(timeout, private),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -68,17 +84,24 @@ func (c *Client) Post(ctx context.Context, url, id, body string) error {
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
 	_ = response.Body.Close()
+	if response.StatusCode == http.StatusGone {
+		return ErrGone
+	}
 	if response.StatusCode/100 != 2 {
 		return fmt.Errorf("the server answered %d", response.StatusCode)
 	}
 	return nil
 }
 
-// Sign is the signature of a notice.
+// Sign is the signature of a notice: one for each secret, with spaces between them.
 //
-// Source: Standard Webhooks, "Signature scheme".
+// Source: Standard Webhooks, "Signature scheme" and "Multiple signatures".
 func (c *Client) Sign(id, timestamp, body string) string {
-	mac := hmac.New(sha256.New, c.key)
-	_, _ = io.WriteString(mac, id+"."+timestamp+"."+body)
-	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	signatures := make([]string, len(c.keys))
+	for i, key := range c.keys {
+		mac := hmac.New(sha256.New, key)
+		_, _ = io.WriteString(mac, id+"."+timestamp+"."+body)
+		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	}
+	return strings.Join(signatures, " ")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/webhook"
@@ -18,11 +19,14 @@ const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 func TestSign(t *testing.T) {
 	t.Parallel()
-	c, err := webhook.New(secret, false)
+	c, err := webhook.New([]string{secret}, false)
 	require.NoError(t, err)
 	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", c.Sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", `{"test": 2432232314}`))
-	for _, bad := range []string{"", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_x", "whsec_" + base64.StdEncoding.EncodeToString([]byte("short"))} {
-		_, err := webhook.New(bad, false)
+	for _, bad := range []string{
+		"", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_x", "whsec_" + base64.StdEncoding.EncodeToString([]byte("short")),
+		"whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 65)),
+	} {
+		_, err := webhook.New([]string{bad}, false)
 		require.Error(t, err)
 		if bad != "" {
 			require.NotContains(t, err.Error(), strings.TrimPrefix(bad, "whsec_")+" ")
@@ -43,7 +47,7 @@ func TestPost(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	t.Cleanup(server.Close)
-	c, err := webhook.New(secret, true)
+	c, err := webhook.New([]string{secret}, true)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	require.NoError(t, c.Post(t.Context(), server.URL, "id-1", `{"a":1}`))
@@ -54,7 +58,9 @@ func TestPost(t *testing.T) {
 		status = bad
 		require.ErrorContains(t, c.Post(t.Context(), server.URL, "id-1", "secret words"), "answered", "a redirect is not followed")
 	}
-	shut, err := webhook.New(secret, false)
+	status = http.StatusGone
+	require.ErrorIs(t, c.Post(t.Context(), server.URL, "id-1", "{}"), webhook.ErrGone)
+	shut, err := webhook.New([]string{secret}, false)
 	require.NoError(t, err)
 	t.Cleanup(shut.Close)
 	got = nil
@@ -62,4 +68,31 @@ func TestPost(t *testing.T) {
 		require.ErrorIs(t, shut.Post(t.Context(), url, "id-1", "{}"), webhook.ErrPrivate, url)
 	}
 	require.Nil(t, got)
+}
+
+// Whoever uses the library of the scheme takes our notices, also while a secret is rotated; and no changed or old one.
+func TestTheLibraryOfTheSchemeVerifies(t *testing.T) {
+	t.Parallel()
+	next := "whsec_" + base64.StdEncoding.EncodeToString([]byte("another secret of 32 bytes, long"))
+	const body = `{"type":"reply.matched","data":{"text":"sí"}}`
+	var header http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { header = r.Header.Clone() }))
+	t.Cleanup(server.Close)
+	c, err := webhook.New([]string{next, secret}, true)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	require.NoError(t, c.Post(t.Context(), server.URL, "0196a0de-0000-7000-8000-000000000001", body))
+	require.Len(t, strings.Fields(header.Get("Webhook-Signature")), 2)
+	for _, one := range []string{next, secret} {
+		receiver, err := standardwebhooks.NewWebhook(one)
+		require.NoError(t, err)
+		require.NoError(t, receiver.Verify([]byte(body), header))
+		require.Error(t, receiver.Verify([]byte(body+" "), header))
+		other := header.Clone()
+		other.Set("Webhook-Id", "x")
+		require.Error(t, receiver.Verify([]byte(body), other))
+		other = header.Clone()
+		other.Set("Webhook-Timestamp", "1614265330")
+		require.Error(t, receiver.Verify([]byte(body), other))
+	}
 }

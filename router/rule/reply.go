@@ -13,8 +13,10 @@ import (
 	"github.com/beckonhq/beckon/internal/notification"
 )
 
-// ReplyRule is a rule with `on: reply`, checked. It is asked about replies that say nothing about consent. Treat it as read-only.
+// ReplyRule is a rule with `on: reply` or `on: timeout`, checked. The first are asked about replies that say nothing about consent, the
+// others about questions whose time is over. Treat it as read-only.
 type ReplyRule struct {
+	On          string            `json:"on"` // OnReply or OnTimeout
 	Name        string            `json:"name"`
 	Description string            `json:"description,omitempty"`
 	Object      string            `json:"object,omitempty"` // only replies about its records; empty: all
@@ -32,12 +34,18 @@ type ReplyRule struct {
 	vars           []variable
 }
 
+// What a ReplyRule is asked about.
+const (
+	OnReply   = "reply"
+	OnTimeout = "timeout"
+)
+
 // Question is asked by a template, and waits for one of its answers.
 type Question struct {
 	Name         string        `json:"name"`
 	Template     string        `json:"template"`
 	Answers      []string      `json:"answers"`       // as Answered compares them
-	ExpiresAfter time.Duration `json:"expires_after"` // then an answer is an ordinary reply; nanoseconds
+	ExpiresAfter time.Duration `json:"expires_after"` // then rules with on: timeout are asked, and an answer is an ordinary reply; nanoseconds
 }
 
 // Template is the one that the rule writes by; empty when it writes nothing.
@@ -48,14 +56,16 @@ func (r *ReplyRule) Template() string {
 	return r.Answer
 }
 
-// ReplyInput is everything that a decision about a reply depends on, besides the Set.
+// ReplyInput is everything that a decision about a reply, or about a question without an answer, depends on, besides the Set.
 type ReplyInput struct {
 	Text         string
 	Button       string // the payload of a WhatsApp button; empty for none
 	Channel      message.Channel
 	Received     time.Time
+	TimedOut     bool     // it is about the question, whose time is over: there is no reply
 	Question     string   // the open question of the conversation; empty for none
 	Answers      []string // that it waits for
+	Asked        int      // how often it has been asked until now; 0 without a question
 	Conversation ConversationFacts
 	Org          notification.OrgID
 	Object       string   // of the record; empty when the conversation has none
@@ -87,7 +97,7 @@ type ReplyAct struct {
 	Mark     bool           `json:"mark,omitempty"`
 }
 
-// ReplyRules gives the rules for replies, by file name and then in the order of the file.
+// ReplyRules gives the rules for replies and for questions without an answer, by file name and then in the order of the file.
 func (s *Set) ReplyRules() []*ReplyRule {
 	if s == nil {
 		return nil
@@ -120,8 +130,12 @@ func Answered(answers []string, text, button string) string {
 // safe for concurrent use.
 func DecideReply(set *Set, in ReplyInput) ReplyDecision {
 	d := ReplyDecision{Outcome: notification.NoMatch, RuleSet: set.Version(), Answer: Answered(in.Answers, in.Text, in.Button)}
+	on := OnReply
+	if in.TimedOut {
+		on = OnTimeout
+	}
 	for _, r := range set.ReplyRules() {
-		if r.Object != "" && !strings.EqualFold(r.Object, in.Object) {
+		if r.On != on || (r.Object != "" && !strings.EqualFold(r.Object, in.Object)) {
 			continue
 		}
 		act, result := r.decide(set.replyFacts(&in, d.Answer))
@@ -187,7 +201,7 @@ func (s *Set) replyFacts(in *ReplyInput, answer string) *facts {
 		known = o.schema
 	}
 	f := newFacts(input, known)
-	f.reply = map[string]any{"reply.received_at": types.Timestamp{Time: in.Received}}
+	f.reply = map[string]any{"reply.received_at": types.Timestamp{Time: in.Received}, "reply.asked": types.Int(in.Asked)}
 	for name, text := range map[string]string{
 		"reply.text": strings.TrimSpace(in.Text), "reply.word": OneWord(in.Text), "reply.button": in.Button, "reply.channel": string(in.Channel),
 		"reply.question": in.Question, "reply.answer": answer, "conversation.rule": in.Conversation.Rule,
@@ -204,6 +218,7 @@ func (s *Set) replyFacts(in *ReplyInput, answer string) *facts {
 func replyVariables() []cel.EnvOption {
 	options := []cel.EnvOption{
 		cel.Variable(recordName, cel.MapType(cel.StringType, cel.DynType)), cel.Variable("reply.received_at", cel.TimestampType),
+		cel.Variable("reply.asked", cel.IntType),
 	}
 	for _, name := range []string{
 		"reply.text", "reply.word", "reply.button", "reply.channel", "reply.question", "reply.answer", "conversation.rule",

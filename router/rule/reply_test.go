@@ -76,6 +76,71 @@ func TestDecideReply(t *testing.T) {
 	require.Equal(t, notification.NoMatch, rule.DecideReply(nil, in).Outcome)
 }
 
+const surveyRules = `
+rules:
+  - name: again
+    on: reply
+    when: reply.question == "why" && reply.answer == "" && reply.asked < 3
+    ask: {name: why, template: ask-why-again, answers: [price, time]}
+  - name: given
+    on: reply
+    when: reply.question == "why" && reply.answer != ""
+    answer: thanks
+  - name: remind
+    on: timeout
+    object: Case
+    when: reply.question == "why" && reply.asked == 1 && record.Status == "Closed"
+    ask: {name: why, template: ask-why-again, answers: [price, time]}
+  - name: nobody-answers
+    on: timeout
+    when: reply.text == "" && reply.answer == ""
+    mark: true
+`
+
+func TestQuestionsWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	set, err := replySet(t, surveyRules)
+	require.NoError(t, err)
+	acts := func(in rule.ReplyInput) string {
+		in.Question, in.Answers, in.Object = "why", []string{"price", "time"}, "Case"
+		in.Record = rule.Snapshot{Seen: true, Fields: map[string]string{"Status": "Closed"}}
+		if d := rule.DecideReply(set, in); d.Act != nil {
+			return d.Act.Rule
+		}
+		return ""
+	}
+	require.Equal(t, "given", acts(rule.ReplyInput{Text: "Time.", Asked: 3}))
+	require.Equal(t, "again", acts(rule.ReplyInput{Text: "the dog", Asked: 2}))
+	require.Empty(t, acts(rule.ReplyInput{Text: "the dog", Asked: 3}), "rules for time-outs are not asked about replies")
+	require.Equal(t, "remind", acts(rule.ReplyInput{TimedOut: true, Asked: 1}))
+	require.Equal(t, "nobody-answers", acts(rule.ReplyInput{TimedOut: true, Asked: 2}))
+
+	tests, err := rule.LoadTests(fstest.MapFS{"r_test.yaml": {Data: []byte(`
+tests:
+  - name: no answer
+    reply: {question: why, timed_out: true}
+    conversation: {object: Case}
+    record: {Status: Closed}
+    expect: [{rule: remind, ask: why}]
+  - name: no answer again
+    reply: {question: why, asked: 2, timed_out: true}
+    expect: [{rule: nobody-answers, mark: true}]
+  - name: something else, once too often
+    reply: {text: hm, question: why, answers: [price], asked: 3}
+    expect: []
+`)}})
+	require.NoError(t, err)
+	for _, r := range rule.RunTests(set, tests, nil) {
+		require.Empty(t, r.Failures, r.Name)
+	}
+	for text, want := range map[string]string{
+		`{timed_out: true}`: "name it in question", `{question: q, timed_out: true, text: x}`: "has no text", `{question: q, asked: 0}`: "from 1 on",
+	} {
+		_, err = rule.LoadTests(fstest.MapFS{"r_test.yaml": {Data: []byte(`{tests: [{name: a, reply: ` + text + `, expect: []}]}`)}})
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func TestWord(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -141,4 +206,13 @@ tests:
 	require.Len(t, results[4].Failures, 2)
 	_, err = rule.LoadTests(fstest.MapFS{"r_test.yaml": {Data: []byte(`{tests: [{name: a, reply: {text: x}, previous: {}, expect: []}]}`)}})
 	require.ErrorContains(t, err, "previous")
+}
+
+func TestAWebhookOverHTTPIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]int{"http://hooks.example.com/": 1, "https://hooks.example.com/": 0} {
+		set, err := replySet(t, "rules: [{name: a, on: reply, when: 'true', webhook: '"+url+"'}]")
+		require.NoError(t, err)
+		require.Len(t, set.Warnings(), want, url)
+	}
 }

@@ -20,7 +20,7 @@ func replyKeys() []string {
 	return []string{"name", "description", "on", "object", "when", "answer", "language", "vars", "ask", "webhook", "mark"}
 }
 
-// onReply tells whether a rule is one for replies.
+// onReply tells whether a rule is one for replies or for time-outs.
 func onReply(node *yaml.Node) bool {
 	for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
 		if node.Content[i].Value == "on" {
@@ -37,8 +37,8 @@ func (p *ruleParser) replyRule(node *yaml.Node) *ReplyRule {
 			p.errorf(node, "the rule has no %q, which every reply rule needs", key)
 		}
 	}
-	p.oneOf(keys["on"], "on", "reply")
 	r := &ReplyRule{
+		On:   p.oneOf(keys["on"], "on", OnReply, OnTimeout),
 		Name: p.ruleName(keys["name"]), Description: p.description(keys["description"]), Object: p.objectName(keys["object"]),
 		Answer: p.text(keys["answer"], "answer"), Webhook: p.webhook(keys["webhook"]), Mark: p.boolean(keys["mark"], "mark"),
 		File: p.name, Line: node.Line,
@@ -64,6 +64,8 @@ func (p *ruleParser) webhook(node *yaml.Node) string {
 	}
 	if u, err := url.Parse(text); err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
 		p.errorf(node, "webhook must be a URL like https://host/path, without a user")
+	} else if u.Scheme == "http" {
+		p.loader.warnings.add(p.name, at(node), "webhook goes over http: what people write can be read and changed on its way")
 	}
 	return text
 }

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ func (p *testParser) reply(keys map[string]*yaml.Node) *ReplyInput {
 			p.errorf(keys[key], "a test of a reply has no %q: the record's last-known fields are in record", key)
 		}
 	}
-	fields := p.fields(keys["reply"], "reply", []string{"text", "button", "channel", "received_at", "question", "answers"})
+	fields := p.fields(keys["reply"], "reply", []string{"text", "button", "channel", "received_at", "question", "answers", "asked", "timed_out"})
 	in := &ReplyInput{Org: notification.OrgID(testOrg), Channel: message.SMS, Record: Snapshot{Fields: map[string]string{}}}
 	received := testReceived
 	for name, into := range map[string]*string{
@@ -35,6 +36,7 @@ func (p *testParser) reply(keys map[string]*yaml.Node) *ReplyInput {
 	if n := fields["answers"]; n != nil {
 		in.Answers = p.texts(n, "answers")
 	}
+	p.questionOf(fields, in)
 	p.conversation(keys["conversation"], in)
 	if n := keys["record"]; n != nil {
 		in.Record.Seen = true
@@ -45,6 +47,30 @@ func (p *testParser) reply(keys map[string]*yaml.Node) *ReplyInput {
 		}
 	}
 	return in
+}
+
+// questionOf reads how often the question has been asked, once when nothing is said, and whether its time is over.
+func (p *testParser) questionOf(fields map[string]*yaml.Node, in *ReplyInput) {
+	if in.Question != "" {
+		in.Asked = 1
+	}
+	if n := fields["asked"]; n != nil {
+		var err error
+		if in.Asked, err = strconv.Atoi(p.scalar(n, "asked")); err != nil || in.Asked < 1 {
+			p.errorf(n, "asked must be a number from 1 on")
+		}
+	}
+	if in.TimedOut = p.boolean(fields["timed_out"], "timed_out"); !in.TimedOut {
+		return
+	}
+	if in.Question == "" {
+		p.errorf(fields["timed_out"], "what is timed out is a question: name it in question")
+	}
+	for _, name := range []string{"text", "button"} {
+		if fields[name] != nil {
+			p.errorf(fields[name], "a question that is timed out has no %s", name)
+		}
+	}
 }
 
 func (p *testParser) conversation(node *yaml.Node, in *ReplyInput) {
