@@ -47,6 +47,7 @@ type world struct {
 	twilio     *twiliosim.Simulator
 	twilioHTTP *http.Server
 	twilioURL  string
+	receiver   *receiver
 	app        *app.App
 	ledger     *store.Store
 	salesforce *salesforcesim.Org
@@ -58,7 +59,7 @@ func (w *world) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		w.listen, w.writeFiles, w.startTwilio, w.startApp, w.openLedger, w.startSalesforce,
+		w.listen, w.writeFiles, w.startTwilio, w.startReceiver, w.startApp, w.openLedger, w.startSalesforce,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -81,6 +82,9 @@ func (w *world) stop(ctx context.Context) error {
 	}
 	if w.app != nil {
 		errs = append(errs, w.app.Stop(ctx))
+	}
+	if w.receiver != nil {
+		errs = append(errs, w.receiver.close())
 	}
 	if w.twilio != nil {
 		w.twilio.Close()
@@ -154,6 +158,11 @@ func (w *world) startTwilio(ctx context.Context) error {
 	return nil
 }
 
+func (w *world) startReceiver(ctx context.Context) (err error) {
+	w.receiver, err = startReceiver(ctx)
+	return err
+}
+
 // delays are quick, and yet such that a reader sees one thing after the other.
 func delays() twiliosim.Delays {
 	between := func(least, most int) twiliosim.Delay {
@@ -171,6 +180,7 @@ func approvedTemplates() map[string]string {
 		"HX00000000000000000000000000000102": "Hola, {{1}}: ¡te damos la bienvenida! Empieza aquí: {{2}}. ¿Preguntas? Responde a este mensaje.",
 		"HX00000000000000000000000000000201": "Hi {{1}}, your case {{2}} is now with our senior team. We will contact you shortly.",
 		"HX00000000000000000000000000000202": "Hola, {{1}}: tu caso {{2}} está ahora con nuestro equipo experto. Te contactaremos en breve.",
+		"HX00000000000000000000000000000401": "Hi {{1}}, your case {{2}} is closed. How did we do? Reply 1 (bad) to 5 (great).",
 	}
 }
 
@@ -206,9 +216,13 @@ twilio:
   api_url: %q
 quiet_hours:
   file: %q
+replies:
+  business: Example Inc
+  webhook_secret: %q
+  webhook_private: "yes" # the receiver is on this machine
 shutdown_timeout: 10s
 `, w.public.Addr(), w.publicURL(), filepath.Join(w.dir, "data"), w.rulesDir(), orgID,
-		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL, w.hoursFile())
+		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL, w.hoursFile(), w.receiver.secret)
 	if w.opts.PostgresBin != "" {
 		text += fmt.Sprintf("postgres:\n  bin: %q\n", w.opts.PostgresBin)
 	}
@@ -282,7 +296,7 @@ func outboundMessages() []salesforcesim.Definition {
 			"Name", "StageName", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
 		}},
 		{Object: "Case", Fields: []string{
-			"CaseNumber", "IsEscalated", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
+			"CaseNumber", "IsEscalated", "IsClosed", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
 		}},
 		{Object: "Invoice__c", Fields: []string{
 			"Name", "Status__c", "Balance__c", "Due_Date__c", "Billing_Contact__c", "Billing_Mobile__c",
