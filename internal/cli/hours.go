@@ -151,7 +151,11 @@ func (r *root) writeHours(v *hoursView) error {
 		if len(row.Closed) > 0 {
 			text += ", closed " + strings.Join(row.Closed, ", ")
 		}
-		line([]string{"rows", ""}[min(i, 1)], fmt.Sprintf("%s in %s (%s: %s)", text, row.Zone, row.Confidence, row.Source))
+		text += " in " + row.Zone
+		if known := strings.Trim(row.Confidence+": "+row.Source, ": "); known != "" {
+			text += " (" + known + ")"
+		}
+		line([]string{"rows", ""}[min(i, 1)], text)
 	}
 	line("at", v.At.Format(time.RFC3339))
 	switch {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -71,7 +72,7 @@ func (r *root) messageTable(cmd *cobra.Command, ledger *store.Store, filter stor
 			reason = fmt.Sprintf("%s %d", reason, v.ErrorCode)
 		}
 		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", v.CreatedAt.Local().Format(time.DateTime), v.State,
-			dash(reason), v.Rule, v.Channel, dash(v.Language), v.To, dash(v.RecordID), v.Attempts, v.ID)
+			dash(reason), cmp.Or(v.Rule, "("+v.Origin+")"), v.Channel, dash(v.Language), v.To, dash(v.RecordID), v.Attempts, v.ID)
 		return err
 	})
 	if err := errors.Join(err, table.Flush()); err != nil {

@@ -37,6 +37,11 @@ func writeTrace(w io.Writer, t view.Trace) error {
 			}
 		}
 	}
+	for _, m := range t.Messages {
+		if m.NotificationID == "" {
+			traceMessage(&b, m)
+		}
+	}
 	for _, e := range t.Audit {
 		if !strings.HasSuffix(e.Action, ".result") {
 			line(&b, e.At, "%s: %s", oneLine(e.Operator), e.Action)
@@ -107,12 +112,16 @@ func traceDecision(b *strings.Builder, raw json.RawMessage, onceSkipped []string
 }
 
 func traceMessage(b *strings.Builder, m view.TracedMessage) {
-	fmt.Fprintf(b, "  message %s  rule %s, %s, to %s\n", m.ID, m.Rule, m.Purpose, m.To)
+	fmt.Fprintf(b, "  message %s  %s, %s, to %s\n", m.ID, madeBy(&m.Message), m.Purpose, m.To)
 	by := ""
 	if m.Sender != message.DefaultSender {
 		by = ", by sender " + m.Sender
 	}
-	line(b, m.CreatedAt, "made from template %s in %s, for %s%s", m.Template, dash(m.Language), strings.Join(m.Channels, ", then "), by)
+	how := "written by hand"
+	if m.Template != "" {
+		how = fmt.Sprintf("made from template %s in %s", m.Template, dash(m.Language))
+	}
+	line(b, m.CreatedAt, "%s, for %s%s", how, strings.Join(m.Channels, ", then "), by)
 	if m.NotBefore.Sub(m.CreatedAt) > time.Second {
 		line(b, m.NotBefore, "not to be sent before this time")
 	}
@@ -144,6 +153,22 @@ func traceMessage(b *strings.Builder, m view.TracedMessage) {
 		line(b, m.Belt.DueAt, "%s", place(m.Belt))
 	}
 	line(b, m.UpdatedAt, "state %s%s", m.State, facts("", m.ErrorCode, strings.TrimSpace(m.Reason+" "+m.Detail)))
+}
+
+// madeBy is what a message comes of.
+func madeBy(m *view.Message) string {
+	switch message.Origin(m.Origin) {
+	case message.OriginReplyRule:
+		return "reply rule " + m.Rule
+	case message.OriginCompliance:
+		return "the answer to a STOP or HELP"
+	case message.OriginHuman:
+		return "a human's answer"
+	case message.OriginConsole:
+		return "sent from the console"
+	case message.OriginRule:
+	}
+	return "rule " + m.Rule
 }
 
 // place is where on the belt a queued message is.

@@ -177,7 +177,7 @@ func outcome(m *message.Message) string {
 
 // hints say how to go on.
 func (s *story) hints() {
-	s.plain("  Go on yourself:  make run  (or: beckon demo --keep-running)  leaves all of this running.")
+	s.plain("  Go on yourself:  make run  (or: %s demo --keep-running)  leaves all of this running.", program())
 }
 
 // keepRunning tells where everything is and waits for the end of ctx.

@@ -180,7 +180,10 @@ func approvedTemplates() map[string]string {
 		"HX00000000000000000000000000000102": "Hola, {{1}}: ¡te damos la bienvenida! Empieza aquí: {{2}}. ¿Preguntas? Responde a este mensaje.",
 		"HX00000000000000000000000000000201": "Hi {{1}}, your case {{2}} is now with our senior team. We will contact you shortly.",
 		"HX00000000000000000000000000000202": "Hola, {{1}}: tu caso {{2}} está ahora con nuestro equipo experto. Te contactaremos en breve.",
+		"HX00000000000000000000000000000301": "Hi {{1}}, see you on {{2}} at {{3}}, {{4}}. Reply YES to confirm or NO to change it.",
+		"HX00000000000000000000000000000302": "Hola, {{1}}: te esperamos el {{2}} a las {{3}} en {{4}}. Responde SÍ para confirmar o NO para cambiarla.",
 		"HX00000000000000000000000000000401": "Hi {{1}}, your case {{2}} is closed. How did we do? Reply 1 (bad) to 5 (great).",
+		"HX00000000000000000000000000000402": "Hola, {{1}}: tu caso {{2}} queda cerrado. ¿Qué nota nos das? Responde de 1 (mal) a 5 (genial).",
 	}
 }
 
