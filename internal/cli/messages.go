@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -32,7 +33,7 @@ func (r *root) messagesList() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if state != "" && !slices.Contains(message.States(), message.State(state)) {
-				return usagef("there is no state %q: the states are %v", state, message.States())
+				return usagef("there is no state %q: the states are %s", state, strings.Trim(fmt.Sprint(message.States()), "[]"))
 			}
 			if limit < 0 {
 				return usagef("--limit must be 0 (all) or more")
