@@ -177,7 +177,11 @@ func outcome(m *message.Message) string {
 
 // hints say how to go on.
 func (s *story) hints() {
-	s.plain("  Go on yourself:  make run  (or: %s demo --keep-running)  leaves all of this running.", program())
+	name := program()
+	if filepath.IsAbs(name) {
+		name = filepath.Base(name) // a long path would not fit
+	}
+	s.plain("  Go on yourself:  make run  (or: %s demo --keep-running)  leaves all of this running.", name)
 }
 
 // keepRunning tells where everything is and waits for the end of ctx.
