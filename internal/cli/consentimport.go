@@ -66,7 +66,7 @@ func (r *root) consentImport() *cobra.Command {
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "check the file against the ledger, and import nothing")
 	cmd.Flags().StringVar(&with.Program, "program", "", "of rows without a program (default: everything)")
 	cmd.Flags().StringVar(&with.Source, "source", "", "where the file is from; kept with each entry")
-	cmd.Flags().StringVar(&with.By, "by", "", "who imports it (required)")
+	cmd.Flags().StringVar(&with.By, "by", "", "who imports it (required, but for --dry-run)")
 	return cmd
 }
 
