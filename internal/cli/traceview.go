@@ -112,16 +112,12 @@ func traceDecision(b *strings.Builder, raw json.RawMessage, onceSkipped []string
 }
 
 func traceMessage(b *strings.Builder, m view.TracedMessage) {
-	fmt.Fprintf(b, "  message %s  %s, %s, to %s\n", m.ID, madeBy(&m.Message), m.Purpose, m.To)
+	fmt.Fprintf(b, "  message %s  %s, %s, to %s\n", m.ID, comesOf(m), m.Purpose, m.To)
 	by := ""
 	if m.Sender != message.DefaultSender {
 		by = ", by sender " + m.Sender
 	}
-	how := "written by hand"
-	if m.Template != "" {
-		how = fmt.Sprintf("made from template %s in %s", m.Template, dash(m.Language))
-	}
-	line(b, m.CreatedAt, "%s, for %s%s", how, strings.Join(m.Channels, ", then "), by)
+	line(b, m.CreatedAt, "made from %s in %s, for %s%s", templateOf(m), dash(m.Language), strings.Join(m.Channels, ", then "), by)
 	if m.NotBefore.Sub(m.CreatedAt) > time.Second {
 		line(b, m.NotBefore, "not to be sent before this time")
 	}
@@ -153,22 +149,6 @@ func traceMessage(b *strings.Builder, m view.TracedMessage) {
 		line(b, m.Belt.DueAt, "%s", place(m.Belt))
 	}
 	line(b, m.UpdatedAt, "state %s%s", m.State, facts("", m.ErrorCode, strings.TrimSpace(m.Reason+" "+m.Detail)))
-}
-
-// madeBy is what a message comes of.
-func madeBy(m *view.Message) string {
-	switch message.Origin(m.Origin) {
-	case message.OriginReplyRule:
-		return "reply rule " + m.Rule
-	case message.OriginCompliance:
-		return "the answer to a STOP or HELP"
-	case message.OriginHuman:
-		return "a human's answer"
-	case message.OriginConsole:
-		return "sent from the console"
-	case message.OriginRule:
-	}
-	return "rule " + m.Rule
 }
 
 // place is where on the belt a queued message is.

@@ -91,7 +91,7 @@ func recognised(note string) string {
 // unreachable lets something happen that would be told to a person, who has opted out.
 func (s *story) unreachable(ctx context.Context, who person, number string) error {
 	before := s.twilio.Stats().Creates
-	change, err := s.save(who, "Case", "Case "+number+" of "+who.name+" is escalated", supportCase(who, number, "IsEscalated"))
+	change, err := s.save(who, "Case", "Case "+number+" of "+who.name+" is escalated", supportCase(who, number, "Escalated"))
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/salesforcesim"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/view"
 )
 
 // The reply rules of the story.
@@ -18,9 +21,10 @@ const (
 	anythingElse = "anything-else"
 )
 
-func supportCase(who person, number, checked string) salesforcesim.Record {
+// supportCase is a Case that gets to a status, which ticks a box.
+func supportCase(who person, number, status string) salesforcesim.Record {
 	return salesforcesim.Record{
-		"CaseNumber": number, checked: true, "ContactId": who.contact, "Contact_Mobile__c": string(who.number),
+		"CaseNumber": number, "Status": status, "Is" + status: true, "ContactId": who.contact, "Contact_Mobile__c": string(who.number),
 		"Contact_First_Name__c": who.name, "Language__c": who.language,
 	}
 }
@@ -35,7 +39,7 @@ func (s *story) surveyed(ctx context.Context) error {
 		return err
 	}
 	who := fay()
-	change, err := s.save(who, "Case", "Case 00016494 of "+who.name+" is closed", supportCase(who, "00016494", "IsClosed"))
+	change, err := s.save(who, "Case", "Case 00016494 of "+who.name+" is closed", supportCase(who, "00016494", "Closed"))
 	if err != nil {
 		return err
 	}
@@ -133,7 +137,7 @@ func (s *story) conversation(ctx context.Context, with address.Address) (store.C
 	return found, err
 }
 
-// showConversation shows a whole conversation as the ledger has it.
+// showConversation shows a whole conversation as the API gives it.
 func (s *story) showConversation(ctx context.Context, who person) error {
 	c, err := s.conversation(ctx, who.number)
 	if err != nil {
@@ -142,18 +146,19 @@ func (s *story) showConversation(ctx context.Context, who person) error {
 	s.say(beckon, "keeps it with Case %s: assigned to %s, no rule answers for %.0f hours.", c.RecordID, c.AssignedTo,
 		time.Until(c.PausedUntil).Hours())
 	const most, longest = 20, 68
-	turns, err := s.ledger.Turns(ctx, &c, most)
+	text, err := s.get(ctx, fmt.Sprintf("/api/v1/conversations/%s?limit=%d", c.ID, most))
 	if err != nil {
 		return err
 	}
+	var whole view.WholeConversation
+	if err := json.Unmarshal([]byte(text), &whole); err != nil {
+		return fmt.Errorf("read a conversation: %w", err)
+	}
 	rows := [][]string{{"who", "said"}}
-	for _, t := range turns {
-		speaker := who.name
-		switch {
-		case t.By != "":
-			speaker = t.By
-		case !t.Inbound:
-			speaker = t.Message.Rule
+	for _, t := range whole.Turns {
+		speaker := cmp.Or(t.By, t.Rule)
+		if t.Direction == "inbound" {
+			speaker = who.name
 		}
 		rows = append(rows, []string{speaker, shorten(t.Text, longest)})
 	}

@@ -181,9 +181,9 @@ func approvedTemplates() map[string]string {
 		"HX00000000000000000000000000000201": "Hi {{1}}, your case {{2}} is now with our senior team. We will contact you shortly.",
 		"HX00000000000000000000000000000202": "Hola, {{1}}: tu caso {{2}} está ahora con nuestro equipo experto. Te contactaremos en breve.",
 		"HX00000000000000000000000000000301": "Hi {{1}}, see you on {{2}} at {{3}}, {{4}}. Reply YES to confirm or NO to change it.",
-		"HX00000000000000000000000000000302": "Hola, {{1}}: te esperamos el {{2}} a las {{3}} en {{4}}. Responde SÍ para confirmar o NO para cambiarla.",
-		"HX00000000000000000000000000000401": "Hi {{1}}, your case {{2}} is closed. How did we do? Reply 1 (bad) to 5 (great).",
-		"HX00000000000000000000000000000402": "Hola, {{1}}: tu caso {{2}} queda cerrado. ¿Qué nota nos das? Responde de 1 (mal) a 5 (genial).",
+		"HX00000000000000000000000000000302": "Hola, {{1}}: te esperamos el {{2}} a las {{3}} en {{4}}. Responde SI o NO.",
+		"HX00000000000000000000000000000203": "Hi {{1}}, your case {{2}} is closed. How did we do? Reply 1 (bad) to 5 (great).",
+		"HX00000000000000000000000000000204": "Hola, {{1}}: tu caso {{2}} queda cerrado. Responde del 1 (mal) al 5 (muy bien).",
 	}
 }
 
@@ -221,11 +221,10 @@ quiet_hours:
   file: %q
 replies:
   business: Example Inc
-  webhook_secret: %q
   webhook_private: "yes" # the receiver is on this machine
 shutdown_timeout: 10s
 `, w.public.Addr(), w.publicURL(), filepath.Join(w.dir, "data"), w.rulesDir(), orgID,
-		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL, w.hoursFile(), w.receiver.secret)
+		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL, w.hoursFile())
 	if w.opts.PostgresBin != "" {
 		text += fmt.Sprintf("postgres:\n  bin: %q\n", w.opts.PostgresBin)
 	}
@@ -235,7 +234,7 @@ shutdown_timeout: 10s
 	if err := os.WriteFile(w.configFile(), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	cfg, err := config.Load(w.configFile(), nil)
+	cfg, err := config.Load(w.configFile(), []string{"BECKON_WEBHOOK_SECRET=" + w.receiver.secret}) // made for this run alone
 	if err != nil {
 		return err
 	}
@@ -299,7 +298,7 @@ func outboundMessages() []salesforcesim.Definition {
 			"Name", "StageName", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
 		}},
 		{Object: "Case", Fields: []string{
-			"CaseNumber", "IsEscalated", "IsClosed", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
+			"CaseNumber", "Status", "IsEscalated", "IsClosed", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
 		}},
 		{Object: "Invoice__c", Fields: []string{
 			"Name", "Status__c", "Balance__c", "Due_Date__c", "Billing_Contact__c", "Billing_Mobile__c",
