@@ -338,6 +338,32 @@ func TestRuleExamplesLoadAndPassTheirTests(t *testing.T) {
 	}
 }
 
+func TestReplyRuleExamplesLoadAndPassTheirTests(t *testing.T) {
+	t.Parallel()
+	shipped, err := templates.Load(templates.Defaults())
+	require.NoError(t, err)
+	sets := map[string]*rule.Set{}
+	for name, text := range files(t, ".md") {
+		for _, example := range fences(text, "yaml reply-rules") {
+			set, err := rule.Load(fstest.MapFS{"replies.yaml": {Data: []byte(example)}}, rule.Options{Templates: shipped})
+			require.NoError(t, err, name)
+			require.Empty(t, set.Warnings(), name)
+			require.NotEmpty(t, set.ReplyRules(), name)
+			sets[name] = set
+		}
+	}
+	examples := fences(read(t, "rules.md"), "yaml reply-tests")
+	require.NotEmpty(t, examples)
+	for _, example := range examples {
+		tests, err := rule.LoadTests(fstest.MapFS{"replies_test.yaml": {Data: []byte(example)}})
+		require.NoError(t, err)
+		require.NotEmpty(t, tests)
+		for _, result := range rule.RunTests(sets["docs/rules.md"], tests, shipped.Render) {
+			require.Emptyf(t, result.Failures, "%s", result.Name)
+		}
+	}
+}
+
 func TestTemplateExamplesLoad(t *testing.T) {
 	t.Parallel()
 	n := 0

@@ -20,13 +20,14 @@ func shipped() map[string]map[string]any {
 	return map[string]map[string]any{
 		"closed-won-welcome":   {"first_name": "Maria", "link": "https://example.com/start/006Hs00001ABCDE"},
 		"case-escalated":       {"first_name": "Maria", "case_number": "00001026"},
+		"case-closed":          {"first_name": "Maria", "case_number": "00001026"},
 		"appointment-reminder": {"first_name": "Maria", "starts_at": "2026-03-14T15:30:00-05:00", "location": "12 Main Street"},
 		"expense-approved":     {"first_name": "Maria", "report_name": "Sales kickoff, travel", "amount": 1234567.5, "currency": "USD"},
 		"payment-overdue": {
 			"first_name": "Maria", "invoice_number": "INV-2042", "amount": 80.0, "currency": "EUR", "due_date": "2026-03-01",
 		},
 		"appointment-confirmed": {}, "appointment-declined": {}, "rating-thanks": {}, "rating-reason": {},
-		"rating-again": {}, "case-closed": {"first_name": "Maria", "case_number": "00016492"},
+		"rating-again": {},
 		"payment-plan-offer": {"first_name": "Maria", "link": "https://example.com/plan/2042"},
 	}
 }

@@ -212,7 +212,7 @@ func TestNoOtherWayToTwilio(t *testing.T) {
 // One gate makes the one exemption, and one function its messages.
 func TestOneExemption(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []use{"dispatcher/gates.go: consentGate", "internal/store/confirm.go: confirm"}, uses(t, production(t), func(_ listed, n ast.Node) bool {
+	require.Equal(t, []use{"dispatcher/gates.go: consentGate", "internal/demo/replies.go: stoppedInSpanish", "internal/store/confirm.go: confirm"}, uses(t, production(t), func(_ listed, n ast.Node) bool {
 		return selects(n, "OriginCompliance")
 	}))
 	require.Equal(t, []use{"internal/store/decide_write.go: queueMessages", "internal/store/speak.go: queueSpoken"},

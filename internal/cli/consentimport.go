@@ -70,7 +70,7 @@ func (r *root) consentImport() *cobra.Command {
 	cmd.Flags().BoolVar(&ask, "ask", false, "with double opt-in: ask the people of new opt-ins to confirm them (default: nobody is written to)")
 	cmd.Flags().StringVar(&with.Program, "program", "", "of rows without a program (default: everything)")
 	cmd.Flags().StringVar(&with.Source, "source", "", "where the file is from; kept with each entry")
-	cmd.Flags().StringVar(&with.By, "by", "", "who imports it (required)")
+	cmd.Flags().StringVar(&with.By, "by", "", "who imports it (required, but for --dry-run)")
 	return cmd
 }
 

@@ -91,7 +91,12 @@ func (r *root) consentAlias() *cobra.Command {
 		Long: "Record that two addresses belong to one person, a phone number and the id that WhatsApp shows in its place, say. What the person\n" +
 			"says under one of them then counts for the other one too. Beckon learns it by itself when Twilio tells both.",
 		Example: "  beckon consent alias +14155550123 US.1A2B3C --by ana",
-		Args:    cobra.ExactArgs(2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 { //nolint:mnd // as its name says
+				return usagef("%s takes two addresses, phone numbers or WhatsApp ids", cmd.CommandPath())
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.withAddress(cmd.Context(), args[0], func(ledger *store.Store, a address.Address, cfg *config.Config) error {
 				same, err := parseAddress(args[1], cfg.DefaultRegion)

@@ -16,7 +16,8 @@ func (r *root) demo() *cobra.Command {
 		Use:   "demo",
 		Short: "Play a story through everything, against simulators",
 		Long: "Start Beckon with simulators of Salesforce and Twilio on free ports and in a temporary directory, and play a\n" +
-			"story: a deal is won, and the customer is welcomed. Nothing is sent to anybody, and nothing is left behind.\n" +
+			"story of some ten seconds: a deal is won and the customer is welcomed, people answer, opt out and rate a case.\n" +
+			"Nothing is sent to anybody, and nothing is left behind.\n" +
 			"The configuration is not read, except for BECKON_POSTGRES_BIN.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -76,7 +76,7 @@ func (r *root) showHours(number string, flags hoursFlags) error {
 	}
 	to, err := address.Parse(number, cfg.DefaultRegion)
 	if err != nil {
-		return usagef("%w", err)
+		return usagef("the number is %w: write it as +14155550123", err)
 	}
 	at, err := momentFlag(flags.at)
 	if err != nil {
@@ -94,6 +94,9 @@ func (r *root) showHours(number string, flags hoursFlags) error {
 	v, err := newHoursView(law, to, at, flags)
 	if err != nil {
 		return err
+	}
+	if (flags.hints.State != "" || flags.hints.PostalCode != "") && (v.By == "number" || v.By == "nothing") {
+		r.complain("beckon: the state and postal code are not understood, and left out as those of a record would be\n")
 	}
 	if flags.asJSON {
 		return r.printJSON(v)

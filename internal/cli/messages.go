@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -31,7 +33,7 @@ func (r *root) messagesList() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if state != "" && !slices.Contains(message.States(), message.State(state)) {
-				return usagef("there is no state %q: the states are %v", state, message.States())
+				return usagef("there is no state %q: the states are %s", state, strings.Trim(fmt.Sprint(message.States()), "[]"))
 			}
 			if limit < 0 {
 				return usagef("--limit must be 0 (all) or more")
@@ -71,7 +73,7 @@ func (r *root) messageTable(cmd *cobra.Command, ledger *store.Store, filter stor
 			reason = fmt.Sprintf("%s %d", reason, v.ErrorCode)
 		}
 		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", v.CreatedAt.Local().Format(time.DateTime), v.State,
-			dash(reason), v.Rule, v.Channel, dash(v.Language), v.To, dash(v.RecordID), v.Attempts, v.ID)
+			dash(reason), cmp.Or(v.Rule, "("+v.Origin+")"), v.Channel, dash(v.Language), v.To, dash(v.RecordID), v.Attempts, v.ID)
 		return err
 	})
 	if err := errors.Join(err, table.Flush()); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 func (r *root) rules() *cobra.Command {
-	return group("rules", "Check, test, list and explain rules",
+	return group("rules", "Check, test, list, explain and pause rules",
 		r.rulesCheck(), r.rulesTest(), r.rulesExplain(), r.rulesList(), r.rulesPause(), r.rulesResume(), r.rulesPaused())
 }
 

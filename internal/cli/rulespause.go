@@ -12,16 +12,44 @@ import (
 
 	"github.com/beckonhq/beckon/internal/config"
 	"github.com/beckonhq/beckon/internal/store"
-	"github.com/beckonhq/beckon/internal/suggest"
+	"github.com/beckonhq/beckon/router/rule"
 )
 
 func (r *root) rulesPause() *cobra.Command {
-	return r.ruleSwitch((*store.Store).PauseRule, &cobra.Command{
+	pause := func(ledger *store.Store, ctx context.Context, by store.RuleSwitch) (bool, error) {
+		if err := r.knowRule(ctx, ledger, by.Rule); err != nil {
+			return false, err
+		}
+		return ledger.PauseRule(ctx, by)
+	}
+	return r.ruleSwitch(pause, &cobra.Command{
 		Use: "pause NAME", Short: "Let the messages of a rule wait",
 		Long: "Let the messages of a rule wait: they are still made, none is lost, and none is sent until beckon rules resume.\n" +
 			"A try that is under way is finished. Who did it is in the table audit.",
 		Example: "  beckon rules pause payment-overdue --by ana --note 'a wrong import'",
 	}, [2]string{"rule %s was paused before\n", "rule %s is paused\n"})
+}
+
+// knowRule refuses the name of a rule that is not in the files and of which no message waits: a slip would pause nothing, and look
+// done. Where this machine has no rule files, or bad ones, any name is believed.
+func (r *root) knowRule(ctx context.Context, ledger *store.Store, name string) error {
+	p, err := r.openPolicy(policyFlags{})
+	if err == nil {
+		err = errors.Join(p.loadTemplates(), p.loadRules())
+	}
+	if err != nil || p.rules == nil || p.hasRule(name) {
+		return nil //nolint:nilerr // the running server may know it
+	}
+	waits, err := ledger.RuleWaits(ctx, name)
+	if err != nil || waits {
+		return err
+	}
+	return fmt.Errorf("there is no rule %q in %s, and no message of it waits: beckon rules list shows the rules", name, p.rulesDir)
+}
+
+func (p *policy) hasRule(name string) bool {
+	return slices.ContainsFunc(p.rules.Rules(), func(r *rule.Rule) bool { return r.Name == name }) ||
+		slices.ContainsFunc(p.rules.ReplyRules(), func(r *rule.ReplyRule) bool { return r.Name == name })
 }
 
 func (r *root) rulesResume() *cobra.Command {
@@ -57,37 +85,12 @@ func (r *root) ruleSwitch(
 				text = says[1]
 			}
 			r.printf(text, by.Rule)
-			r.doubtRule(by.Rule)
 			return nil
 		})
 	}
 	cmd.Flags().StringVar(&by.By, "by", "", "who does it (default: the account that calls)")
 	cmd.Flags().StringVar(&by.Note, "note", "", "why, for whoever reads the record later")
 	return cmd
-}
-
-// doubtRule warns when no rule on disk has a name: whoever pauses a rule in a hurry must not believe that a misspelt one is. It is no
-// error, since messages of a rule that was removed may still wait, and the files of the server may be others.
-func (r *root) doubtRule(name string) {
-	p, err := r.openPolicy(policyFlags{})
-	if err != nil || errors.Join(p.loadTemplates(), p.loadRules()) != nil || p.rules.Len() == 0 {
-		return
-	}
-	var names []string
-	for _, one := range p.rules.Rules() {
-		names = append(names, one.Name)
-	}
-	for _, one := range p.rules.ReplyRules() {
-		names = append(names, one.Name)
-	}
-	if slices.Contains(names, name) {
-		return
-	}
-	hint := ""
-	if near := suggest.Nearest(name, names); near != "" {
-		hint = fmt.Sprintf("; did you mean %q?", near)
-	}
-	r.complain("warning: no rule in %s is called %q%s\n", p.rulesDir, name, hint)
 }
 
 func (r *root) rulesPaused() *cobra.Command {

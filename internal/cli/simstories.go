@@ -13,6 +13,7 @@ import (
 const (
 	storyClosedWon     = "closed-won"
 	storyCaseEscalated = "case-escalated"
+	storyCaseClosed    = "case-closed"
 )
 
 // person is somebody in a story, in one run of it. The numbers are from the range 555-0100 to 555-0199, which belongs to nobody.
@@ -31,7 +32,8 @@ type story struct {
 func stories() map[string]story {
 	return map[string]story{
 		storyClosedWon:     {"an Opportunity goes from Prospecting over Negotiation to Closed Won", closedWon},
-		storyCaseEscalated: {"a Case is opened, looked at and escalated", caseEscalated},
+		storyCaseEscalated: {"a Case is opened, looked at and escalated", caseThat("Escalated", "IsEscalated")},
+		storyCaseClosed:    {"a Case is opened, looked at and closed", caseThat("Closed", "IsClosed")},
 	}
 }
 
@@ -62,19 +64,21 @@ func closedWon(i int, who person) []change {
 	return changes
 }
 
-func caseEscalated(i int, who person) []change {
-	id := recordID("500", who.run, i)
-	var changes []change
-	for _, step := range []struct {
-		status    string
-		escalated bool
-	}{{"New", false}, {"Working", false}, {"Escalated", true}} {
-		changes = append(changes, change{"Case", salesforcesim.Record{
-			"Id": id, "CaseNumber": fmt.Sprintf("%08d", 1000+i), "Status": step.status, "IsEscalated": step.escalated, "ContactId": who.contact,
-			"Contact_Mobile__c": who.mobile, "Contact_First_Name__c": who.name, "Language__c": who.language,
-		}, "Status is " + step.status})
+// caseThat tells of a Case that gets to a status, which ticks a box.
+func caseThat(end, box string) func(i int, who person) []change {
+	return func(i int, who person) []change {
+		id := recordID("500", who.run, i)
+		var changes []change
+		for _, status := range []string{"New", "Working", end} {
+			record := salesforcesim.Record{
+				"Id": id, "CaseNumber": fmt.Sprintf("%08d", 1000+i), "Status": status, "IsEscalated": false, "IsClosed": false,
+				"ContactId": who.contact, "Contact_Mobile__c": who.mobile, "Contact_First_Name__c": who.name, "Language__c": who.language,
+			}
+			record[box] = status == end
+			changes = append(changes, change{"Case", record, "Status is " + status})
+		}
+		return changes
 	}
-	return changes
 }
 
 // person is who the i-th record is about.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -72,15 +73,21 @@ func TestTheStory(t *testing.T) {
 		`transactional, es \(the record says es-MX\).*Hola, Carla: ¡te damos la bienvenida!`,
 		`Ana's phone stays silent: still 1 message from us`,
 		`Thanks! Where do I start\?.*it answers closed-won-welcome, contact 003000000000001AAA, Opportunity 006\w{15}`,
+		`it waits for a human, says rule anything-else`,
 		`opt-out of \*\*\*02, channels: all`,
+		`opt-out of \*\*\*03, channels: all, .* recognised: no me manden mas \(es\)\.`,
+		`confirms it, once.*Carla's phone rings: ╭─ WhatsApp ─+╮ │ Example Inc: Te has dado de baja`,
 		`case-escalated is suppressed: opted_out.*was not called meanwhile`,
 		`runs them, without a restart`,
 		`payment-plan-offer is suppressed: no_consent`,
 		`invoice INV-0042 for \$1,200\.50`,
-		`acknowledgement for 8 notifications = 7 decided \+ 1 duplicate`,
-		`payment-overdue waits: quiet_hours`,
-		`7 messages = 1 queued \+ 2 delivered \+ 2 read \+ 2 suppressed`,
-		`asked to send 5 times = 5 attempts`,
+		`payment-overdue waits: quiet_hours, until \w+day, 0[78]:\d\d UTC`,
+		`rule case-rated-low takes it and asks for the reason.*signature is right: rule case-rated-low, reply "2"`,
+		`signature is right: rule rating-reason-given, reply "Price"`,
+		`assigned to lee, no rule answers for 4 hours`,
+		`acknowledgement for 10 notifications = 9 decided \+ 1 duplicate`,
+		`9 messages of rules \+ 4 answers = 1 queued \+ 2 delivered \+ 7 read \+ 3 suppressed`,
+		`asked to send 10 times = 10 attempts`,
 	} {
 		require.Regexp(t, fact, text)
 	}
@@ -111,14 +118,25 @@ func TestInterrupted(t *testing.T) {
 func TestKeepRunning(t *testing.T) {
 	dir := tempDir(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	var out, log bytes.Buffer
-	err := demo.Run(ctx, demo.Options{
-		Out: &notice{&out, "Follow Ana's deal", cancel}, Err: &log, KeepRunning: true, Color: true,
-	})
-	require.NoError(t, err, "%s\n%s", &out, &log)
+	told, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- demo.Run(ctx, demo.Options{
+			Out: &notice{&out, "Follow Ana's deal", func() { close(told) }}, Err: &log, KeepRunning: true, Color: true,
+		})
+	}()
+	end := sync.OnceValue(func() error { cancel(); return <-ended })
+	defer func() { _ = end() }()
+	select {
+	case <-told:
+		lookAtLedger(t, dir)
+	case err := <-ended:
+		ended <- err
+	}
+	require.NoError(t, end(), "%s\n%s", &out, &log)
 	require.Contains(t, out.String(), "/_sim/inbound")
 	require.Contains(t, out.String(), "beckon.yaml trace 006")
+	require.Contains(t, out.String(), "beckon.yaml conversations reply +14155550101")
 	require.Contains(t, out.String(), "\x1b[1m")
 	require.NotContains(t, out.String(), "Interrupted")
 	requireEmpty(t, dir)

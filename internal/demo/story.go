@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/address"
-	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/notification"
 	"github.com/beckonhq/beckon/internal/salesforcesim"
@@ -25,12 +25,14 @@ const (
 	beckon         = "Beckon"
 	twilioName     = "Twilio"
 	operator       = "you"
+	server         = "Your server"
 )
 
 // The rules of the story.
 const (
 	welcome   = "closed-won-welcome"
 	escalated = "case-escalated"
+	closed    = "case-closed"
 	reminder  = "payment-overdue"
 	offer     = "payment-plan-offer"
 )
@@ -65,14 +67,20 @@ func eli() person {
 	return person{"Eli", "+17025550105", "003000000000005AAA", "en", ""}
 }
 
+// fay is not content.
+func fay() person {
+	return person{"Fay", "+14155550106", "003000000000006AAA", "en", ""}
+}
+
 // story is what has happened so far.
 type story struct {
 	*world
 	*transcript
 
-	told  map[string]bool
-	saved []saved // every notification, for the account at the end
-	anas  salesforcesim.Saved
+	told    map[string]bool
+	saved   []saved   // every notification, for the account at the end
+	written []written // every reply
+	anas    salesforcesim.Saved
 }
 
 type saved struct {
@@ -81,10 +89,15 @@ type saved struct {
 	id   notification.ID
 }
 
+type written struct {
+	who       person
+	text, sid string
+}
+
 func (s *story) tell(ctx context.Context) error {
 	s.told = map[string]bool{}
 	for _, part := range []func(context.Context) error{
-		s.dealWon, s.noWhatsApp, s.repeated, s.answered, s.stopped, s.offered, s.asleep, s.account,
+		s.dealWon, s.noWhatsApp, s.repeated, s.answered, s.stopped, s.stoppedInSpanish, s.offered, s.asleep, s.surveyed, s.helped, s.account,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -218,18 +231,19 @@ func (s *story) write(ctx context.Context, who person, channel message.Channel, 
 	if result.HTTPStatus/100 != 2 {
 		return result, fmt.Errorf("%w: the reply was answered with HTTP %d", ErrDidNotHappen, result.HTTPStatus)
 	}
-	s.say(twilioName, "calls the signed webhook; the answer is %d: the reply is stored on disk.", result.HTTPStatus)
+	s.say(twilioName, "calls the signed webhook: %d, the reply is stored on disk.", result.HTTPStatus)
+	s.written = append(s.written, written{who, text, result.SID})
 	return result, nil
 }
 
 // answered shows that a reply finds its conversation and its record.
 func (s *story) answered(ctx context.Context) error {
-	s.step("Ana answers")
+	s.step("Ana answers, and her question waits for a human")
 	result, err := s.write(ctx, ana(), message.WhatsApp, "Thanks! Where do I start?")
 	if err != nil {
 		return err
 	}
-	return until(ctx, "Ana's reply was joined to her message", func(ctx context.Context) (bool, error) {
+	err = until(ctx, "Ana's reply was joined to her message", func(ctx context.Context) (bool, error) {
 		trace, err := s.ledger.Trace(ctx, string(s.anas.Record))
 		if err != nil {
 			return false, err
@@ -244,47 +258,11 @@ func (s *story) answered(ctx context.Context) error {
 		}
 		return false, nil
 	})
-}
-
-// stopped shows that an opt-out ends it.
-func (s *story) stopped(ctx context.Context) error {
-	s.step("STOP means stop")
-	who := ben()
-	result, err := s.write(ctx, who, message.SMS, "STOP")
 	if err != nil {
 		return err
 	}
-	err = until(ctx, "Ben's opt-out was recorded", func(ctx context.Context) (bool, error) {
-		entries, err := s.ledger.ConsentHistory(ctx, who.number)
-		if err != nil || len(entries) == 0 || entries[len(entries)-1].Action != consent.OptOut {
-			return false, err
-		}
-		e := entries[len(entries)-1]
-		s.say(beckon, "records in the consent ledger: %s of %s, channels: %s, source: %s, evidence: %s.",
-			strings.ReplaceAll(string(e.Action), "_", "-"), masked(who), e.Channel, e.Source, shortID(e.Evidence))
-		return e.Evidence == result.SID, nil
-	})
-	if err != nil {
-		return err
-	}
-	before := s.twilio.Stats().Creates
-	change, err := s.save(who, "Case", "Case 00016492 of "+who.name+" is escalated", salesforcesim.Record{
-		"CaseNumber": "00016492", "IsEscalated": true, "ContactId": who.contact, "Contact_Mobile__c": string(who.number),
-		"Contact_First_Name__c": who.name, "Language__c": who.language,
-	})
-	if err != nil {
-		return err
-	}
-	if err := s.acknowledged(ctx, change.Notifications[0]); err != nil {
-		return err
-	}
-	err = s.follow(ctx, who, change.Notifications[0], "Ben's message was suppressed", func(t *store.Trace) bool {
-		return reached(t, map[string]message.State{escalated: message.Suppressed}) && t.Messages[0].Reason == message.ReasonOptedOut
-	})
-	if err != nil {
-		return err
-	}
-	return s.silent(before, 0)
+	_, err = s.waits(ctx, ana(), anythingElse)
+	return err
 }
 
 // silent checks that Twilio was called no more than expected since before, and tells it.
@@ -309,7 +287,9 @@ func times(n int) string {
 // offered shows the two purposes side by side, and that rules can be edited while Beckon runs.
 func (s *story) offered(ctx context.Context) error {
 	s.step("A reminder is allowed, an offer needs consent")
-	if err := s.editRules(ctx); err != nil {
+	const delay = "    delay: 48h"
+	err := s.editRules(ctx, "invoice.yaml", "the offer of instalments shall not wait for 48 hours any more.", delay, "    #"+delay)
+	if err != nil {
 		return err
 	}
 	who, before := dana(), s.twilio.Stats().Creates
@@ -333,34 +313,44 @@ func (s *story) offered(ctx context.Context) error {
 	return s.silent(before, 1)
 }
 
-// editRules takes the delay of the offer out of the rule file and waits until Beckon runs the new rules.
-func (s *story) editRules(ctx context.Context) error {
-	const delay = "    delay: 48h"
-	path := filepath.Join(s.rulesDir(), "invoice.yaml")
+// editRules replaces texts of a rule file, pairs of old and new, and waits until Beckon runs the new rules.
+func (s *story) editRules(ctx context.Context, file, what string, oldNew ...string) error {
+	path := filepath.Join(s.rulesDir(), file)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("edit the rules: %w", err)
 	}
-	edited := strings.Replace(string(text), delay, "    #"+delay, 1)
-	if edited == string(text) {
-		return fmt.Errorf("%w: rules/invoice.yaml has no line %q to edit", ErrDidNotHappen, delay)
+	for i := 0; i < len(oldNew); i += 2 {
+		if strings.Count(string(text), oldNew[i]) != 1 {
+			return fmt.Errorf("%w: rules/%s has no line %q to edit", ErrDidNotHappen, file, oldNew[i])
+		}
+	}
+	before, err := s.get(ctx, "/metrics")
+	if err != nil {
+		return err
 	}
 	// In one step, as an editor does: Beckon never sees half a file.
+	edited := strings.NewReplacer(oldNew...).Replace(string(text))
 	if err := os.WriteFile(path+".new", []byte(edited), 0o600); err != nil { //nolint:gosec // below our own directory
 		return fmt.Errorf("edit the rules: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("edit the rules: %w", err)
 	}
-	s.say(operator, "edit rules/invoice.yaml: the offer of instalments shall not wait for 48 hours any more.")
+	s.say(operator, "edit rules/%s: %s", file, what)
 	err = until(ctx, "the new rules run", func(ctx context.Context) (bool, error) {
-		metrics, err := s.get(ctx, "/metrics")
-		return strings.Contains(metrics, `beckon_rules_reloads_total{result="ok"}`), err
+		after, err := s.get(ctx, "/metrics")
+		return reloads(after) != reloads(before), err
 	})
 	if err == nil {
 		s.say(beckon, "has checked the new rules and runs them, without a restart.")
 	}
 	return err
+}
+
+// reloads finds the line of the metrics that counts them; empty before the first one.
+func reloads(metrics string) string {
+	return regexp.MustCompile(`beckon_rules_reloads_total\{result="ok"\} \S+`).FindString(metrics)
 }
 
 // get reads from Beckon's private listener.
@@ -374,7 +364,9 @@ func (s *story) get(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	defer response.Body.Close()
-	const most = 1 << 20
-	body, err := io.ReadAll(io.LimitReader(response.Body, most))
+	body, err := io.ReadAll(io.LimitReader(response.Body, largest))
 	return string(body), err
 }
+
+// largest is the most that is read of an answer.
+const largest = 1 << 20

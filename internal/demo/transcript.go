@@ -84,7 +84,7 @@ func (t *transcript) say(actor, format string, args ...any) {
 func (t *transcript) bubble(title, text string) {
 	margin := strings.Repeat(" ", indent)
 	lines := wrap(text, bubbleWidth)
-	inner := utf8.RuneCountInString(title)
+	inner := utf8.RuneCountInString(title) + 1
 	for _, line := range lines {
 		inner = max(inner, utf8.RuneCountInString(line))
 	}
@@ -118,6 +118,14 @@ func (t *transcript) table(rows [][]string) {
 
 func pad(text string, to int) string {
 	return text + strings.Repeat(" ", max(0, to-utf8.RuneCountInString(text)))
+}
+
+// shorten cuts a text that is longer than limit.
+func shorten(text string, limit int) string {
+	if runes := []rune(text); len(runes) > limit {
+		return string(runes[:limit-1]) + "…"
+	}
+	return text
 }
 
 // wrap breaks a text at spaces so that no line is longer than limit, unless a word is.

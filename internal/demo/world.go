@@ -47,6 +47,7 @@ type world struct {
 	twilio     *twiliosim.Simulator
 	twilioHTTP *http.Server
 	twilioURL  string
+	receiver   *receiver
 	app        *app.App
 	ledger     *store.Store
 	salesforce *salesforcesim.Org
@@ -58,7 +59,7 @@ func (w *world) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		w.listen, w.writeFiles, w.startTwilio, w.startApp, w.openLedger, w.startSalesforce,
+		w.listen, w.writeFiles, w.startTwilio, w.startReceiver, w.startApp, w.openLedger, w.startSalesforce,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -81,6 +82,9 @@ func (w *world) stop(ctx context.Context) error {
 	}
 	if w.app != nil {
 		errs = append(errs, w.app.Stop(ctx))
+	}
+	if w.receiver != nil {
+		errs = append(errs, w.receiver.close())
 	}
 	if w.twilio != nil {
 		w.twilio.Close()
@@ -154,6 +158,11 @@ func (w *world) startTwilio(ctx context.Context) error {
 	return nil
 }
 
+func (w *world) startReceiver(ctx context.Context) (err error) {
+	w.receiver, err = startReceiver(ctx)
+	return err
+}
+
 // delays are quick, and yet such that a reader sees one thing after the other.
 func delays() twiliosim.Delays {
 	between := func(least, most int) twiliosim.Delay {
@@ -171,6 +180,10 @@ func approvedTemplates() map[string]string {
 		"HX00000000000000000000000000000102": "Hola, {{1}}: ¡te damos la bienvenida! Empieza aquí: {{2}}. ¿Preguntas? Responde a este mensaje.",
 		"HX00000000000000000000000000000201": "Hi {{1}}, your case {{2}} is now with our senior team. We will contact you shortly.",
 		"HX00000000000000000000000000000202": "Hola, {{1}}: tu caso {{2}} está ahora con nuestro equipo experto. Te contactaremos en breve.",
+		"HX00000000000000000000000000000301": "Hi {{1}}, see you on {{2}} at {{3}}, {{4}}. Reply YES to confirm or NO to change it.",
+		"HX00000000000000000000000000000302": "Hola, {{1}}: te esperamos el {{2}} a las {{3}} en {{4}}. Responde SI o NO.",
+		"HX00000000000000000000000000000203": "Hi {{1}}, your case {{2}} is closed. How did we do? Reply 1 (bad) to 5 (great).",
+		"HX00000000000000000000000000000204": "Hola, {{1}}: tu caso {{2}} queda cerrado. Responde del 1 (mal) al 5 (muy bien).",
 	}
 }
 
@@ -206,6 +219,9 @@ twilio:
   api_url: %q
 quiet_hours:
   file: %q
+replies:
+  business: Example Inc
+  webhook_private: "yes" # the receiver is on this machine
 shutdown_timeout: 10s
 `, w.public.Addr(), w.publicURL(), filepath.Join(w.dir, "data"), w.rulesDir(), orgID,
 		accountSID, authToken, smsFrom, whatsAppFrom, w.twilioURL, w.hoursFile())
@@ -218,7 +234,7 @@ shutdown_timeout: 10s
 	if err := os.WriteFile(w.configFile(), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	cfg, err := config.Load(w.configFile(), nil)
+	cfg, err := config.Load(w.configFile(), []string{"BECKON_WEBHOOK_SECRET=" + w.receiver.secret}) // made for this run alone
 	if err != nil {
 		return err
 	}
@@ -282,7 +298,7 @@ func outboundMessages() []salesforcesim.Definition {
 			"Name", "StageName", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
 		}},
 		{Object: "Case", Fields: []string{
-			"CaseNumber", "IsEscalated", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
+			"CaseNumber", "Status", "IsEscalated", "IsClosed", "ContactId", "Contact_Mobile__c", "Contact_First_Name__c", "Language__c",
 		}},
 		{Object: "Invoice__c", Fields: []string{
 			"Name", "Status__c", "Balance__c", "Due_Date__c", "Billing_Contact__c", "Billing_Mobile__c",

@@ -94,6 +94,15 @@ func (d *decision) countRules(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
+// RuleWaits tells whether a message of a rule is queued, also of a rule that is in no file any more.
+func (s *Store) RuleWaits(ctx context.Context, rule string) (waits bool, err error) {
+	err = s.pool.QueryRow(ctx, `select exists (select from belt b join message m on m.id = b.message_id where m.rule = $1)`, rule).Scan(&waits)
+	if err != nil {
+		return false, fmt.Errorf("look for messages of a rule: %w", err)
+	}
+	return waits, nil
+}
+
 // PauseRule lets the messages of a rule wait, from the next claim on. It tells whether they did not before.
 func (s *Store) PauseRule(ctx context.Context, by RuleSwitch) (changed bool, err error) {
 	err = s.inTx(ctx, "pause a rule", func(tx pgx.Tx) error {

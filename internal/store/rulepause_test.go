@@ -60,6 +60,11 @@ func TestRuleBreaker(t *testing.T) {
 		return store.Verdict{Wait: time.Hour, On: message.SMS, Defer: true, Behind: message.ReasonRulePaused}
 	}
 	require.Equal(t, 1, l.claimWith(paused, id).Waiting)
+	for name, want := range map[string]bool{rule: true, "another-rule": false} {
+		waits, err := l.RuleWaits(t.Context(), name)
+		require.NoError(t, err)
+		require.Equal(t, want, waits, name)
+	}
 	changed, err := l.ResumeRule(t.Context(), store.RuleSwitch{Rule: rule, By: "ana", Note: "a real sale"})
 	require.NoError(t, err)
 	require.True(t, changed)
