@@ -33,8 +33,8 @@ func (r *root) writeExplanation(p *policy, e *explanation) {
 			r.printf("  when      %s\n", strings.ReplaceAll(one.When, "\n", "\n            "))
 		}
 		if word := one.Consent; word != nil {
-			r.printf("  consent   %s of %s, program %s, said at %s\n", words(string(word.Action)), strings.Join(word.To, ", "),
-				cmp.Or(word.Program, "all"), word.At.UTC().Format(time.RFC3339))
+			r.printf("  consent   %s of %s, program %s, said %s\n", words(string(word.Action)), strings.Join(word.To, ", "),
+				cmp.Or(word.Program, "all"), saidAt(word.At))
 		}
 		r.writeFields("record", one.Fields)
 		r.writeFields("previous", one.Previous)
@@ -116,4 +116,12 @@ func (r *root) writeMedia(indent string, urls []string) {
 	for _, link := range urls {
 		r.printf("%s          with %s\n", indent, link)
 	}
+}
+
+// saidAt tells when a word was said. An opt-in that was not seen to change counts before every other word.
+func saidAt(at time.Time) string {
+	if at.Unix() == 0 {
+		return "at a time that is not known (it lifts no opt-out; send CreatedDate, or give at)"
+	}
+	return "at " + at.UTC().Format(time.RFC3339)
 }

@@ -157,7 +157,11 @@ func (row hoursRow) String() string {
 	if row.Limit != "" {
 		text += ", marketing up to " + row.Limit
 	}
-	return fmt.Sprintf("%s in %s (%s: %s)", text, row.Zone, row.Confidence, row.Source)
+	text += " in " + row.Zone
+	if known := strings.Trim(row.Confidence+": "+row.Source, ": "); known != "" {
+		text += " (" + known + ")"
+	}
+	return text
 }
 
 func (r *root) writeHours(v *hoursView) error {
