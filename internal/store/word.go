@@ -30,6 +30,9 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 			entry.Scope.Kind = consent.ScopeProgram
 		}
 		queueEntry(p, entry)
+		if entry.Action == consent.OptOut {
+			queueRuleOptOut(p, r.SID)
+		}
 	}
 	if r.Yes == nil {
 		return nil
