@@ -69,7 +69,7 @@ func (s *score) precision() float64 { return float64(s.found) / float64(s.flagge
 func (s *score) atOnce() float64    { return float64(s.immediateRight) / float64(s.immediate) }
 
 // The corpus is our own: these figures say that what we thought of works, not how people write. The parts "fresh" and
-// "blind" come nearest to that: made up after the patterns, and without a look at them; they are only reported.
+// "blind" were made up to be unlike the others; they are only reported.
 func TestCorpus(t *testing.T) {
 	t.Parallel()
 	rows := corpus(t)
