@@ -45,6 +45,8 @@ type Ledger interface {
 	AddConsent(ctx context.Context, entry consent.Entry) error
 	AddReview(ctx context.Context, review store.NewReview) error
 	DecideDueReviews(ctx context.Context, then store.Decision, limit int) (decided []string, open int, err error)
+	CheckOptOuts(ctx context.Context) (paused []string, err error)
+	RulePauses(ctx context.Context) ([]store.RulePause, error)
 	ApplyStatus(ctx context.Context, events []store.StatusEvent) ([]message.State, error)
 	ApplyReply(ctx context.Context, reply store.Reply) (store.Linked, error)
 	Sweep(ctx context.Context, request store.SweepRequest, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (store.Swept, error)
@@ -120,6 +122,7 @@ type Config struct {
 	Failures       int                                   // unclear outcomes in a row that stop a sender; default 5
 	ProbeAfter     time.Duration                         // wait before a stopped sender tries one message, growing; default 5 s
 	Words          *consent.Words                        // what tells an opt-out from other replies; default: the shipped vocabulary
+	RuleRound      time.Duration                         // how often is looked at what people opt out of; default 15 s
 	ReviewAfter    time.Duration                         // how long a human has to decide whether a reply is an opt-out; default 24 h
 	ReviewThen     store.Decision                        // what it is when nobody did; default an opt-out
 	Hours          *hours.Law                            // when people may be written to; default: the shipped table
@@ -144,6 +147,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PollsPerMinute, 60)
 	setDefault(&c.InboundCheck, 5*time.Minute)
 	setDefault(&c.MissedAfter, 2*time.Minute)
+	setDefault(&c.RuleRound, 15*time.Second)
 	setDefault(&c.ReviewAfter, 24*time.Hour)
 	setDefault(&c.ReviewThen, store.DecideOptOut)
 	setDefault(&c.ConfirmWithin, 72*time.Hour)
@@ -249,6 +253,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tasks.Go(func() error { return d.retainLoop(running) })
 	tasks.Go(func() error { return d.askLoop(running) })
 	tasks.Go(func() error { return d.optOutLoop(running) })
+	tasks.Go(func() error { return d.ruleLoop(running) })
 	err := tasks.Wait()
 	d.waitForCalls()
 	d.recorder.close()

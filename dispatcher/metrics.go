@@ -37,6 +37,7 @@ type metrics struct {
 	unserved      *prometheus.GaugeVec
 	heldLong      *prometheus.GaugeVec
 	reviewsOpen   prometheus.Gauge
+	paused        *prometheus.GaugeVec
 	calls         prometheus.Histogram
 }
 
@@ -67,6 +68,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		unknown: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_attempts_unknown", Help: "Attempts whose outcome is unknown now.",
 		}),
+		paused:   gauges("beckon_rule_paused", "1 for each rule whose messages wait, by who paused it: breaker or operator.", "rule", "by"),
 		stopped:  gauges("beckon_sending_stopped", "1 while nothing is sent by the sender on the channel (all: on none).", "sender", "channel"),
 		breaker:  gauges("beckon_breaker_state", "State of the sender's circuit breaker: 0 closed, 1 half-open, 2 open.", "sender"),
 		stops:    counters("beckon_sending_stops_total", "How often sending was stopped.", "sender", "cause"),
@@ -78,7 +80,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.confirmed, m.asked, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
-		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.heldLong, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed,
+		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.heldLong, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed, m.paused,
 		m.retained, m.reviewsOpen,
 	}
 	for _, collector := range all {
@@ -113,6 +115,13 @@ func (m *metrics) recorded(outcomes []store.Outcome) {
 			m.errorCodes.WithLabelValues(strconv.Itoa(o.ErrorCode)).Inc()
 		}
 	}
+}
+
+// took counts a message that Twilio took. The rule's opt-outs begin at 0 with it: Prometheus sees no increase in a series that begins
+// at 1.
+func (m *metrics) took(rule string) {
+	m.sent.WithLabelValues(rule).Inc()
+	m.optOuts.WithLabelValues(rule)
 }
 
 func (m *metrics) moved(states []message.State) {

@@ -56,7 +56,7 @@ func (l *lane) send(ctx context.Context, c store.Claimed, due deadline, admitted
 	l.metrics.calls.Observe(time.Since(began).Seconds())
 	if err == nil {
 		l.works(admitted.era, c.Channel)
-		l.metrics.sent.WithLabelValues(c.Message.Rule).Inc()
+		l.metrics.took(c.Message.Rule)
 		l.recorder.put(store.Outcome{
 			MessageID: c.Message.ID, AttemptID: c.AttemptID, State: message.Accepted, SID: result.SID,
 			MessageState: message.Accepted,

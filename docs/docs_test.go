@@ -253,7 +253,7 @@ func TestEveryRuleKeyIsDocumented(t *testing.T) {
 	text := read(t, "rules.md")
 	keys := []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language", "vars", "once",
-		"delay", "expires_after", "quiet_hours", "place", "breaker", "sender", "program",
+		"delay", "expires_after", "quiet_hours", "place", "breaker", "opt_out_breaker", "sender", "program",
 	}
 	for _, key := range keys {
 		require.Containsf(t, text, "\n| `"+key+"` |", "rules.md has no row for the key")

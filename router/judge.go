@@ -193,7 +193,9 @@ func (j *judgement) draw(p store.Pending, draft *rule.Draft) []store.NewMessage 
 			continue
 		}
 		seen[to] = true
-		made = append(made, store.NewMessage{Message: m, Once: onceKey(draft, &m), Breaker: (*store.Breaker)(draft.Breaker)})
+		made = append(made, store.NewMessage{
+			Message: m, Once: onceKey(draft, &m), Breaker: (*store.Breaker)(draft.Breaker), OptOutBreaker: (*store.OptOutBreaker)(draft.OptOutBreaker),
+		})
 	}
 	return made
 }

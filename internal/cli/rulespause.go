@@ -55,8 +55,8 @@ func (p *policy) hasRule(name string) bool {
 func (r *root) rulesResume() *cobra.Command {
 	return r.ruleSwitch((*store.Store).ResumeRule, &cobra.Command{
 		Use: "resume NAME", Short: "Let the messages of a paused rule go on",
-		Long: "Let the messages of a rule go on that was paused by hand or by its breaker. What it made counts as its habit from\n" +
-			"now on. Who did it is in the table audit.",
+		Long: "Let the messages of a rule go on that was paused by hand or by one of its breakers. What it made counts as its habit\n" +
+			"from now on, and opt-outs from what it sent before do not pause it again. Who did it is in the table audit.",
 		Example: "  beckon rules resume payment-overdue --by ana --note 'a real sale'",
 	}, [2]string{"rule %s was not paused\n", "rule %s goes on\n"})
 }

@@ -19,6 +19,12 @@ const (
 	longestPhrase   = 6
 )
 
+// stopSigns may mean an opt-out when there are no words. Beside words, emoji say nothing. noLanguage is ISO 639-2 for what has none.
+const (
+	stopSigns  = "🛑⛔🚫"
+	noLanguage = "zxx"
+)
+
 // Classify tells what a reply says about consent. Any bytes will do; it never fails.
 //
 // A phrase of the vocabulary that is the whole reply counts, courtesy around it or not, and so does wording that says stop
@@ -30,6 +36,9 @@ func (w *Words) Classify(body string) Verdict {
 	v := Verdict{Normal: r.String()}
 	if p, ok := w.phrases[v.Normal]; ok && len(r.words) <= longestPhrase {
 		return v.decided(p.keyword, p.language, v.Normal)
+	}
+	if len(r.words) == 0 && strings.ContainsAny(body, stopSigns) {
+		return v.decided(Review, noLanguage, "a stop sign")
 	}
 	sentences := w.withoutCourtesy(r)
 	for _, decide := range []func(*reply, []sentence, *Verdict) bool{w.onlyPhrases, w.wording, w.amongOthers} {

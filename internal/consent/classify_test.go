@@ -21,14 +21,14 @@ func TestClassify(t *testing.T) {
 			"opt out", "Opt-Out", "OPT\nOUT", "CANCEL", "cancel!", "stop please", "Please, stop. Thank you!", "стоп", "ЅТОР", "ARRRÊT",
 			strings.Repeat("stop ", 1000), "stop\xffstop",
 		},
-		consent.Review: {"stop it", "1. STOP", "START STOP", "who is this? stop", "sotp", "please cancel", "can you stop texting me"},
+		consent.Review: {"stop it", "1. STOP", "START STOP", "who is this? stop", "sotp", "please cancel", "can you stop texting me", "🛑", " ⛔️ 🚫!"},
 		consent.Start:  {"START", "start", " Start. ", "UNSTOP", "unstop!", "¡start!"},
 		consent.Help:   {"HELP", "help?", "Info", "INFO.", "help, please"},
 		consent.None: {
-			"", " ", "...", "🛑", "YES", "yes", "Y", "no", "oui", "sí", "ja", "tak", "I stopped by", "don't stop", "Don’t stop", "stopped",
+			"", " ", "...", "👍", "😡😡", "YES", "yes", "Y", "no", "oui", "sí", "ja", "tak", "I stopped by", "don't stop", "Don’t stop", "stopped",
 			"nonstop", "non-stop", "the end", "weekend", "endless", "help me", "information", "restart", "start now", "please start", "yes start",
 			"cancelled", "cancel my appointment", "cancel my order", "end of May", "opt", "out", "opt in", "\xff",
-			strings.Repeat(" ", 5000) + "x", "I quit my job",
+			strings.Repeat(" ", 5000) + "x", "I quit my job", "can you stop by at 5?", "no more questions, thanks", "send me no. 3",
 		},
 	} {
 		for _, body := range bodies {
@@ -38,6 +38,8 @@ func TestClassify(t *testing.T) {
 		}
 	}
 	require.Equal(t, consent.Stop, words.Classify(strings.Repeat(" ", 5000)+"stop").Keyword, "white space has no limit")
+	long := strings.Repeat("b ", 2040) // WhatsApp's longest text, of the shortest words
+	require.Equal(t, consent.Stop, words.Classify(long+"stop texting me").Keyword, "what stands at the end of a long text counts")
 }
 
 // The words that the law, Twilio and CTIA name, each by itself.
@@ -154,7 +156,8 @@ func BenchmarkClassify(b *testing.B) {
 	words := consent.DefaultWords()
 	chat := "Thanks, see you on Tuesday! I stopped by yesterday but nobody was in. "
 	for name, body := range map[string]string{
-		"stop": "Stop.", "courtesy": "Please stop texting me, thanks", "chat": chat, "long": strings.Repeat(chat, 20),
+		"stop": "Stop.", "courtesy": "Please stop texting me, thanks", "chat": chat, "long": strings.Repeat(chat, 20), "longer": strings.Repeat(chat, 40),
+		"hostile": strings.Repeat("not want to ", 340), "more hostile": strings.Repeat("not want to ", 680),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -32,8 +32,8 @@ func corpus(t *testing.T) []labelled {
 		}
 		fields := strings.Split(scanner.Text(), "\t")
 		require.Lenf(t, fields, 4, "line %d", line)
-		require.Contains(t, []string{"tune", "held", "fresh"}, fields[0])
-		require.Contains(t, []string{"stop", "review", "start", "help", "none"}, fields[1])
+		require.Contains(t, []string{"tune", "held", "fresh", "blind"}, fields[0])
+		require.Contains(t, []string{"stop", "review", "out", "start", "help", "none"}, fields[1])
 		rows = append(rows, labelled{fields[0], fields[1], fields[2], unescape.Replace(fields[3]), line})
 	}
 	require.NoError(t, scanner.Err())
@@ -46,7 +46,7 @@ type score struct {
 }
 
 func (s *score) add(row labelled, got consent.Keyword) {
-	isOptOut := row.label == "stop" || row.label == "review"
+	isOptOut := row.label == "stop" || row.label == "review" || row.label == "out"
 	flagged := got == consent.Stop || got == consent.Review
 	s.rows++
 	s.optOuts += count(isOptOut)
@@ -68,27 +68,30 @@ func (s *score) recall() float64    { return float64(s.found) / float64(s.optOut
 func (s *score) precision() float64 { return float64(s.found) / float64(s.flagged) }
 func (s *score) atOnce() float64    { return float64(s.immediateRight) / float64(s.immediate) }
 
-// The corpus is our own: these figures say that what we thought of works, not how people write. The part "fresh" comes nearest
-// to that: it was made up after the patterns, and is only reported.
+// The corpus is our own: these figures say that what we thought of works, not how people write. The parts "fresh" and
+// "blind" were made up to be unlike the others; they are only reported.
 func TestCorpus(t *testing.T) {
 	t.Parallel()
 	rows := corpus(t)
 	words := consent.DefaultWords()
-	scores := map[string]*score{"tune": {}, "held": {}, "both": {}, "fresh": {}}
+	scores := map[string]*score{"tune": {}, "held": {}, "both": {}, "fresh": {}, "blind": {}}
 	var wrong strings.Builder
 	for _, row := range rows {
 		v := words.Classify(row.text)
 		scores[row.part].add(row, v.Keyword)
-		if row.part != "fresh" {
+		if row.part == "tune" || row.part == "held" {
 			scores["both"].add(row, v.Keyword)
 		}
 		if want := consent.Keyword(strings.TrimSuffix(row.label, "none")); v.Keyword != want {
+			if row.part == "blind" {
+				continue // who sees them makes patterns for them
+			}
 			fmt.Fprintf(&wrong, "\n  line %d, %s: %q is %q, want %q (%s %q)", row.line, row.part, row.text, v.Keyword, want, v.Language, v.Rule)
 		}
 	}
 	t.Logf("not as labelled:%s", wrong.String())
 	t.Logf("%-5s %5s %9s %7s %10s %9s %20s", "part", "rows", "opt-outs", "recall", "precision", "at once", "precision at once")
-	for _, part := range []string{"tune", "held", "both", "fresh"} {
+	for _, part := range []string{"tune", "held", "both", "fresh", "blind"} {
 		s := scores[part]
 		t.Logf("%-5s %5d %9d %7.4f %10.4f %9d %20.4f", part, s.rows, s.optOuts, s.recall(), s.precision(), s.immediate, s.atOnce())
 	}

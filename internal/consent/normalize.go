@@ -10,8 +10,8 @@ import (
 
 // Bounds of the work on one reply: what lies beyond is not looked at.
 const (
-	mostWords   = 400 // an SMS of ten segments has some 300
-	longestWord = 40  // in letters
+	mostWords   = 2048 // the longest text of WhatsApp, 4096 characters, has no more
+	longestWord = 40   // in letters
 )
 
 // reply is a normalised text: small Latin letters without accents, and digits, in words. What stood between the words is

@@ -58,9 +58,10 @@ type Decided struct {
 type NewMessage struct {
 	message.Message
 
-	Once    OnceKey
-	Breaker *Breaker // of its rule; nil for none
-	salt    string
+	Once          OnceKey
+	Breaker       *Breaker       // of its rule; nil for none
+	OptOutBreaker *OptOutBreaker // the same
+	salt          string
 }
 
 // OnceKey is what a rule's `once` counts: the zero key counts nothing.

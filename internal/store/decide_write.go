@@ -186,7 +186,7 @@ func (d *decision) queueMessages(p *pipeline) error {
 		}
 		for i := range it.decided.Messages {
 			m := &it.decided.Messages[i].Message
-			if err := c.add(m, it.decided.Messages[i].salt); err != nil {
+			if err := c.add(&it.decided.Messages[i]); err != nil {
 				return err
 			}
 			c.received = append(c.received, it.envelope.Received)
@@ -204,24 +204,24 @@ func (d *decision) queueMessages(p *pipeline) error {
 	}
 	p.exec(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			channels, sender, recipient, content, hours, caps, state, reason, detail, not_before, expires_after, salt, permitted_at, program)
+			channels, sender, recipient, content, hours, caps, state, reason, detail, not_before, expires_after, salt, permitted_at, program, opt_out_breaker)
 		select id::uuid, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
 			string_to_array(channels, ','), sender, recipient, content::jsonb, nullif(hours, '')::jsonb, nullif(caps, '')::jsonb, state,
 			reason, detail, now() + delay, validity, salt,
 			-- the time of one that could have been sent before a gap's end began then
-			case when exists (select from gap where received <= ended) then received + delay end, program
+			case when exists (select from gap where received <= ended) then received + delay end, program, nullif(breaker, '')::jsonb
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::interval[],
-			$19::interval[], $20::text[], $21::text[], $22::text[], $24::timestamptz[], $25::text[])
+			$19::interval[], $20::text[], $21::text[], $22::text[], $24::timestamptz[], $25::text[], $26::text[])
 			u (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose,
-			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt, hours, caps, received, program)
+			   channels, sender, recipient, content, state, reason, detail, delay, validity, salt, hours, caps, received, program, breaker)
 		returning id, org, sender, recipient, state, not_before)
 		insert into belt (message_id, org, sender, recipient, due_at)
 		select id, org, sender, recipient, case when not_before > now() then not_before else now() + $23::interval end
 		from made where state = 'queued'`,
 		c.ids, c.orgs, c.notifications, c.records, c.objects, c.contacts, c.rules, c.templates, c.languages, c.purposes,
 		c.channels, c.senders, c.recipients, c.contents, c.states, c.reasons, c.details, c.delays, c.validities, c.salts, c.hours, c.caps,
-		beltCheck, c.received, c.programs)
+		beltCheck, c.received, c.programs, c.breakers)
 	return nil
 }
 
@@ -229,12 +229,13 @@ func (d *decision) queueMessages(p *pipeline) error {
 type messageColumns struct {
 	ids, orgs, notifications, records, objects, contacts, rules, templates, languages, purposes []string
 	channels, senders, recipients, contents, states, reasons, details, salts, hours, caps       []string
-	programs                                                                                    []string
+	programs, breakers                                                                          []string
 	delays, validities                                                                          []time.Duration
 	received                                                                                    []time.Time // the notification
 }
 
-func (c *messageColumns) add(m *message.Message, salt string) error {
+func (c *messageColumns) add(made *NewMessage) error {
+	m := &made.Message
 	content, err := m.Content.JSON()
 	if err != nil {
 		return fmt.Errorf("encode the content of a message of rule %s: %w", m.Rule, err)
@@ -251,6 +252,14 @@ func (c *messageColumns) add(m *message.Message, salt string) error {
 	if err != nil {
 		return fmt.Errorf("encode the caps of a message of rule %s: %w", m.Rule, err)
 	}
+	breaker := ""
+	if made.OptOutBreaker != nil {
+		encoded, err := json.Marshal(made.OptOutBreaker)
+		if err != nil {
+			return fmt.Errorf("encode the breaker of a message of rule %s: %w", m.Rule, err)
+		}
+		breaker = string(encoded)
+	}
 	channels := make([]string, len(m.Channels))
 	for i, channel := range m.Channels {
 		channels[i] = string(channel)
@@ -264,8 +273,8 @@ func (c *messageColumns) add(m *message.Message, salt string) error {
 	c.recipients = append(c.recipients, string(m.To))
 	c.contents, c.states = append(c.contents, string(content)), append(c.states, string(m.State))
 	c.reasons, c.details = append(c.reasons, string(m.Reason)), append(c.details, m.Detail)
-	c.salts, c.hours, c.caps = append(c.salts, salt), append(c.hours, hours), append(c.caps, caps)
-	c.programs = append(c.programs, cmp.Or(m.Program, message.DefaultProgram))
+	c.salts, c.hours, c.caps = append(c.salts, made.salt), append(c.hours, hours), append(c.caps, caps)
+	c.programs, c.breakers = append(c.programs, cmp.Or(m.Program, message.DefaultProgram)), append(c.breakers, breaker)
 	c.delays = append(c.delays, max(m.NotBefore.Sub(m.CreatedAt), 0))
 	c.validities = append(c.validities, cmp.Or(m.ExpiresAfter, message.DefaultValidity))
 	return nil

@@ -147,6 +147,7 @@ func decideReview(ctx context.Context, tx pgx.Tx, id int64, ruling Ruling) error
 			Evidence: r.SID, Note: fmt.Sprintf("%s [%s: %s, decided by %s]", r.Text, r.Language, r.Pattern, ruling.By),
 			OccurredAt: r.SaidAt, Seq: r.Seq, // the person said it then, not when it was understood
 		})
+		queueRuleOptOut(&p, r.SID)
 	}
 	p.exec(`insert into audit (operator, action, subject, detail)
 		values ($1, 'review.decide', $2, jsonb_build_object('decision', $3::text, 'inbound_sid', $4::text, 'note', $5::text))`,

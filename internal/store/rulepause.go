@@ -75,13 +75,16 @@ func (d *decision) countRules(ctx context.Context, tx pgx.Tx) error {
 			from unnest($1::text[], $2::integer[], $3::integer[], $4::interval[], $5::double precision[]) u (rule, made, at_least, per, above)),
 		counted as (
 			insert into rule_count as c (rule, span, messages) select rule, span, made from asked order by rule
-			on conflict (rule, span) do update set messages = c.messages + excluded.messages returning rule, span, messages)
+			on conflict (rule, span) do update set messages = c.messages + excluded.messages returning rule, span, messages),
+		paused as (
 		insert into rule_pause (rule, paused_by, note)
 		select c.rule, $6, format('%s messages since %s, at most %s before', c.messages, c.span, h.most)
 		from counted c join asked a on a.rule = c.rule cross join lateral (
 			select coalesce(max(messages), 0) as most from rule_count o where o.rule = c.rule and o.span < c.span and o.span > now() - $7::interval) h
 		where c.messages >= greatest(a.at_least, a.above * h.most)
-		on conflict (rule) do nothing returning rule`, rules, counts, least, spans, above, PausedByBreaker, habitSpan)
+		on conflict (rule) do nothing returning rule, note)
+		insert into audit (operator, action, subject, detail)
+		select $6, 'rules.pause', rule, jsonb_build_object('note', note) from paused returning subject`, rules, counts, least, spans, above, PausedByBreaker, habitSpan)
 	if err == nil {
 		d.result.Paused, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}
@@ -105,20 +108,30 @@ func (s *Store) RuleWaits(ctx context.Context, rule string) (waits bool, err err
 
 // PauseRule lets the messages of a rule wait, from the next claim on. It tells whether they did not before.
 func (s *Store) PauseRule(ctx context.Context, by RuleSwitch) (changed bool, err error) {
-	err = s.inTx(ctx, "pause a rule", func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `insert into rule_pause (rule, paused_by, note) values ($1, $2, $3) on conflict (rule) do nothing`, by.Rule, by.By, by.Note)
-		if changed = err == nil && tag.RowsAffected() == 1; !changed {
-			return err
-		}
-		return by.audit(ctx, tx, "rules.pause")
+	err = s.inTx(ctx, "pause a rule", func(tx pgx.Tx) (err error) {
+		changed, err = by.pause(ctx, tx)
+		return err
 	})
 	return changed, err
 }
 
-// ResumeRule lets the messages of a rule go on, at once. What it has made in this span is part of its habit from now on. It tells
-// whether the rule was paused.
+func (by RuleSwitch) pause(ctx context.Context, tx pgx.Tx) (changed bool, err error) {
+	tag, err := tx.Exec(ctx, `insert into rule_pause (rule, paused_by, note) values ($1, $2, $3) on conflict (rule) do nothing`, by.Rule, by.By, by.Note)
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, err
+	}
+	return true, by.audit(ctx, tx, "rules.pause")
+}
+
+// ResumeRule lets the messages of a rule go on, at once. What it has made in this span is part of its habit from now on, and who opts
+// out in answer to what it sent before is not held against it again. It tells whether the rule was paused.
 func (s *Store) ResumeRule(ctx context.Context, by RuleSwitch) (changed bool, err error) {
 	err = s.inTx(ctx, "resume a rule", func(tx pgx.Tx) error {
+		var lock pipeline
+		queueRuleLock(&lock, by.Rule)
+		if err := lock.run(ctx, tx); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `delete from rule_pause where rule = $1`, by.Rule)
 		if changed = err == nil && tag.RowsAffected() == 1; !changed {
 			return err
@@ -129,6 +142,8 @@ func (s *Store) ResumeRule(ctx context.Context, by RuleSwitch) (changed bool, er
 				returning rule, span, messages)
 			insert into rule_count as c (rule, span, messages) select rule, span - interval '1 microsecond', messages from newest
 			on conflict (rule, span) do update set messages = c.messages + excluded.messages`, by.Rule)
+		p.exec(`insert into rule_resume (rule, resumed_at) values ($1, clock_timestamp())
+			on conflict (rule) do update set resumed_at = excluded.resumed_at`, by.Rule)
 		p.exec(`with freed as (update message set not_before = now(), updated_at = now()
 				where rule = $1 and state = 'queued' and reason = $2 and id in (select message_id from belt) returning id)
 			update belt set due_at = now() where message_id in (select id from freed)`, by.Rule, string(message.ReasonRulePaused))

@@ -29,6 +29,9 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 			}
 		}
 		queueEntry(p, entry)
+		if entry.Action == consent.OptOut {
+			queueRuleOptOut(p, r.SID)
+		}
 	}
 	return nil
 }

@@ -23,14 +23,9 @@ func (p *ruleParser) breaker(node *yaml.Node) *Breaker {
 	if node == nil {
 		return nil
 	}
-	keys := p.fields(node, "a breaker", []string{"above", "per", "at_least"})
-	if node.Kind != yaml.MappingNode {
+	keys := p.breakerKeys(node, "a breaker")
+	if keys == nil {
 		return nil
-	}
-	for _, key := range []string{"above", "per", "at_least"} {
-		if keys[key] == nil {
-			p.errorf(node, "the breaker has no %q, which every breaker needs", key)
-		}
 	}
 	b := &Breaker{Per: p.duration(keys["per"], "per"), AtLeast: p.bound(keys["at_least"], "at_least")}
 	if n := keys["per"]; n != nil && b.Per < minSpan {
@@ -43,4 +38,53 @@ func (p *ruleParser) breaker(node *yaml.Node) *Breaker {
 		}
 	}
 	return b
+}
+
+// OptOutBreaker pauses a rule that people opt out of: when, of the people whom its messages reached within the time Per, at least
+// AtLeast opted out in answer, and more than the share Above.
+type OptOutBreaker struct {
+	Above   float64       `json:"above"` // from 0 to 1
+	Per     time.Duration `json:"per"`   // nanoseconds
+	AtLeast int           `json:"at_least"`
+}
+
+// maxOptOutSpan is how long the ledger keeps who opted out of which rule.
+const maxOptOutSpan = 30 * 24 * time.Hour
+
+func (p *ruleParser) optOutBreaker(node *yaml.Node) *OptOutBreaker {
+	if node == nil {
+		return nil
+	}
+	keys := p.breakerKeys(node, "an opt-out breaker")
+	if keys == nil {
+		return nil
+	}
+	b := &OptOutBreaker{Per: p.duration(keys["per"], "per"), AtLeast: p.bound(keys["at_least"], "at_least")}
+	if n := keys["per"]; n != nil && (b.Per < minSpan || b.Per > maxOptOutSpan) {
+		p.errorf(n, "per %q is not between %s and %s", n.Value, minSpan, maxOptOutSpan)
+	}
+	if n := keys["above"]; n != nil {
+		digits, isShare := strings.CutSuffix(n.Value, "%")
+		percent, err := strconv.ParseFloat(digits, 64)
+		if n.Kind != yaml.ScalarNode || !isShare || err != nil || !(percent > 0 && percent < 100) {
+			p.errorf(n, "above must be a share of the people reached, such as 3%%")
+		}
+		b.Above = percent / 100
+	}
+	return b
+}
+
+// breakerKeys are the keys that both breakers have, and need; nil when the node is none of them.
+func (p *ruleParser) breakerKeys(node *yaml.Node, what string) map[string]*yaml.Node {
+	names := []string{"above", "per", "at_least"}
+	keys := p.fields(node, what, names)
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for _, key := range names {
+		if keys[key] == nil {
+			p.errorf(node, "%s has no %q, which it needs", what, key)
+		}
+	}
+	return keys
 }

@@ -87,7 +87,7 @@ func (r *Rule) decide(f *facts) (result Result) {
 func (r *Rule) draft(f *facts) (Draft, error) {
 	d := Draft{
 		Rule: r.Name, Channels: r.Channels, Template: r.Template, Purpose: r.Purpose, Program: r.Program, QuietHours: r.QuietHours,
-		Once: r.Once, Delay: r.Delay, ExpiresAfter: r.ExpiresAfter, Sender: r.Sender, Breaker: r.Breaker,
+		Once: r.Once, Delay: r.Delay, ExpiresAfter: r.ExpiresAfter, Sender: r.Sender, Breaker: r.Breaker, OptOutBreaker: r.OptOutBreaker,
 	}
 	var err error
 	if d.To, err = r.to.evalTexts(f); err != nil || len(d.To) == 0 {

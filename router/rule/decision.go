@@ -61,21 +61,22 @@ type Result struct {
 // without empty and repeated ones; one message goes to each. Values of Vars are string, bool, int64, uint64, float64 or
 // nil; times are text in RFC 3339.
 type Draft struct {
-	Rule       string            `json:"rule"`
-	To         []string          `json:"to"`
-	Contact    string            `json:"contact,omitempty"`
-	Language   string            `json:"language,omitempty"`
-	Channels   []message.Channel `json:"channels"`
-	Template   string            `json:"template"`
-	Sender     string            `json:"sender"`
-	Purpose    message.Purpose   `json:"purpose"`
-	Program    string            `json:"program"`
-	QuietHours QuietHours        `json:"quiet_hours"`
-	Place      Place             `json:"place,omitzero"`
-	Breaker    *Breaker          `json:"breaker,omitempty"`
-	Vars       map[string]any    `json:"vars,omitempty"`
-	Once       Once              `json:"once,omitempty"`
-	Delay      time.Duration     `json:"delay,omitempty"` // nanoseconds
+	Rule          string            `json:"rule"`
+	To            []string          `json:"to"`
+	Contact       string            `json:"contact,omitempty"`
+	Language      string            `json:"language,omitempty"`
+	Channels      []message.Channel `json:"channels"`
+	Template      string            `json:"template"`
+	Sender        string            `json:"sender"`
+	Purpose       message.Purpose   `json:"purpose"`
+	Program       string            `json:"program"`
+	QuietHours    QuietHours        `json:"quiet_hours"`
+	Place         Place             `json:"place,omitzero"`
+	Breaker       *Breaker          `json:"breaker,omitempty"`
+	OptOutBreaker *OptOutBreaker    `json:"opt_out_breaker,omitempty"`
+	Vars          map[string]any    `json:"vars,omitempty"`
+	Once          Once              `json:"once,omitempty"`
+	Delay         time.Duration     `json:"delay,omitempty"` // nanoseconds
 	// ExpiresAfter is how long after the first moment at which sending is permitted a message may be sent; nanoseconds.
 	ExpiresAfter time.Duration `json:"expires_after"`
 }

@@ -27,7 +27,7 @@ type ruleParser struct {
 func ruleKeys() []string {
 	return []string{
 		"name", "description", "object", "when", "to", "contact", "channels", "template", "purpose", "language",
-		"vars", "once", "delay", "expires_after", "quiet_hours", "place", "breaker", "sender", "program",
+		"vars", "once", "delay", "expires_after", "quiet_hours", "place", "breaker", "opt_out_breaker", "sender", "program",
 	}
 }
 
@@ -59,7 +59,7 @@ func (p *ruleParser) rule(node *yaml.Node) *Rule {
 		Line:  node.Line,
 	}
 	p.validity(r, keys["expires_after"])
-	r.Breaker = p.breaker(keys["breaker"])
+	r.Breaker, r.OptOutBreaker = p.breaker(keys["breaker"]), p.optOutBreaker(keys["opt_out_breaker"])
 	p.defaults(r, keys["quiet_hours"])
 	p.expressions(r, keys)
 	p.checkTemplate(r, keys["template"], keys["channels"])

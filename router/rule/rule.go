@@ -37,24 +37,25 @@ type Place struct {
 
 // Rule is one rule of a file, checked. Treat it as read-only: a Set shares it between goroutines.
 type Rule struct {
-	Name        string            `json:"name"`
-	Description string            `json:"description,omitempty"`
-	Object      string            `json:"object"`
-	When        string            `json:"when"` // the CEL text, as are To, Contact, Language and the values of Vars
-	To          string            `json:"to"`
-	Contact     string            `json:"contact,omitempty"`
-	Language    string            `json:"language,omitempty"`
-	Vars        map[string]string `json:"vars,omitempty"`
-	Channels    []message.Channel `json:"channels"`
-	Template    string            `json:"template"`
-	Sender      string            `json:"sender"` // default when the file names none
-	Purpose     message.Purpose   `json:"purpose"`
-	Program     string            `json:"program"` // default when the file names none
-	QuietHours  QuietHours        `json:"quiet_hours"`
-	Place       Place             `json:"place,omitzero"`
-	Breaker     *Breaker          `json:"breaker,omitempty"`
-	Once        Once              `json:"once,omitempty"`
-	Delay       time.Duration     `json:"delay,omitempty"` // nanoseconds
+	Name          string            `json:"name"`
+	Description   string            `json:"description,omitempty"`
+	Object        string            `json:"object"`
+	When          string            `json:"when"` // the CEL text, as are To, Contact, Language and the values of Vars
+	To            string            `json:"to"`
+	Contact       string            `json:"contact,omitempty"`
+	Language      string            `json:"language,omitempty"`
+	Vars          map[string]string `json:"vars,omitempty"`
+	Channels      []message.Channel `json:"channels"`
+	Template      string            `json:"template"`
+	Sender        string            `json:"sender"` // default when the file names none
+	Purpose       message.Purpose   `json:"purpose"`
+	Program       string            `json:"program"` // default when the file names none
+	QuietHours    QuietHours        `json:"quiet_hours"`
+	Place         Place             `json:"place,omitzero"`
+	Breaker       *Breaker          `json:"breaker,omitempty"`
+	OptOutBreaker *OptOutBreaker    `json:"opt_out_breaker,omitempty"`
+	Once          Once              `json:"once,omitempty"`
+	Delay         time.Duration     `json:"delay,omitempty"` // nanoseconds
 	// ExpiresAfter is how long after the first moment at which sending is permitted a message may be sent; nanoseconds.
 	ExpiresAfter time.Duration `json:"expires_after"`
 	File         string        `json:"file"`

@@ -1,0 +1,51 @@
+package dispatcher
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/message"
+	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/twiliosim"
+)
+
+// People who answer with STOP pause the rule that wrote to them; what it makes then waits, until a human lets it go on.
+func TestOptOutsPauseTheRule(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	config := w.config()
+	config.RuleRound = 20 * time.Millisecond
+	d, _ := w.begin(config)
+	people := make([]address.Address, 4)
+	for i := range people {
+		people[i] = address.Address(fmt.Sprintf("+1415558%04d", i))
+		w.becomes(w.queue(sms(people[i], "x"))[0], message.Delivered)
+	}
+	require.Equal(t, 4, w.number(`with changed as (update message set opt_out_breaker = '{"above": 0.4, "per": 3600000000000, "at_least": 2}' returning 1)
+		select count(*) from changed`))
+	for _, who := range people[:2] {
+		w.reply(url.Values{"Body": {"STOP"}, "From": {string(who)}})
+	}
+	require.True(t, w.wait(func() bool {
+		pauses, err := w.RulePauses(t.Context())
+		return err == nil && len(pauses) == 1
+	}))
+	pauses, err := w.RulePauses(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.PausedByBreaker, pauses[0].PausedBy)
+	rule := pauses[0].Rule
+	require.True(t, w.wait(func() bool { return testutil.ToFloat64(d.metrics.paused.WithLabelValues(rule, "breaker")) == 1 }))
+
+	next := w.queue(sms(people[3], "x"))[0]
+	require.True(t, w.wait(func() bool { return w.message(next).Reason == message.ReasonRulePaused }))
+	_, err = w.ResumeRule(t.Context(), store.RuleSwitch{Rule: rule, By: "ana"})
+	require.NoError(t, err)
+	w.becomes(next, message.Delivered)
+	require.True(t, w.wait(func() bool { return testutil.CollectAndCount(d.metrics.paused) == 0 }))
+}
