@@ -27,7 +27,7 @@ func shipped() map[string]map[string]any {
 			"first_name": "Maria", "invoice_number": "INV-2042", "amount": 80.0, "currency": "EUR", "due_date": "2026-03-01",
 		},
 		"appointment-confirmed": {}, "appointment-declined": {}, "rating-thanks": {}, "rating-reason": {},
-		"rating-again": {},
+		"rating-again":       {},
 		"payment-plan-offer": {"first_name": "Maria", "link": "https://example.com/plan/2042"},
 	}
 }

@@ -42,15 +42,12 @@ func TestDeadlockIsRunAgain(t *testing.T) {
 	}, 20*time.Second, time.Millisecond, "it waits for the record")
 	exec(`insert into notification (org, id, object, record_id, action_id, received_at, stream_seq)
 		select org, $1, object, record_id, action_id, received_at, stream_seq from notification where id = $2`,
-		string(noteID(2)), string(noteID(1))) // returns when ours was ended
+		string(noteID(2)), string(noteID(1))) // returns only when ours was ended: it holds this key, and waits for the record
 	require.Empty(t, ended, "it is being run again, and waits again")
 	require.NoError(t, other.Rollback(t.Context()))
 	require.NoError(t, <-ended)
 	require.Equal(t, 1, runs)
 	require.Equal(t, 2, get[int](l, `select count(*) from decision`))
-	require.Eventually(t, func() bool { // statistics come late
-		return get[int](l, `select deadlocks::int from pg_stat_database where datname = current_database()`) == 1
-	}, time.Minute, 10*time.Millisecond)
 }
 
 // A transaction that lost is run again at once, a few times; then it is a matter of waiting, and nothing of it is stored.

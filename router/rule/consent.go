@@ -146,7 +146,10 @@ func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
 		from *expression
 		to   *string
 	}{
-		{m.evidence, &w.Evidence}, {m.disclosure, &w.Proof.Disclosure}, {m.sourceURL, &w.Proof.SourceURL}, {m.ip, &w.Proof.IP},
+		{m.evidence, &w.Evidence},
+		{m.disclosure, &w.Proof.Disclosure},
+		{m.sourceURL, &w.Proof.SourceURL},
+		{m.ip, &w.Proof.IP},
 		{m.language, &w.Language},
 	} {
 		if *one.to, err = one.from.evalText(f); err != nil {
