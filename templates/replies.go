@@ -8,23 +8,26 @@ import (
 	"github.com/beckonhq/beckon/internal/message"
 )
 
-// Names of the templates of the answers to a STOP and to a HELP.
+// Names of the templates of the answers to a STOP, to a HELP and to a START.
 const (
 	OptOutConfirmation = "opt-out-confirmation"
+	OptInConfirmation  = "opt-in-confirmation"
 	Help               = "help"
 )
 
 //go:embed replies/*.yaml
 var replies embed.FS
 
-// Replies are the answers to STOP and HELP: those of the set that have the names, else the shipped ones.
+// Replies are the answers to STOP, HELP and START: those of the set that have the names, else the shipped ones.
 type Replies struct {
-	own, shipped *Set
-	vars         map[string]any
+	own     func() *Set
+	shipped *Set
+	vars    map[string]any
 }
 
-// NewReplies takes the set that goes before the shipped texts, and the variables business and contact.
-func NewReplies(own *Set, business, contact string) (*Replies, error) {
+// NewReplies takes what gives the set that goes before the shipped texts, asked for each answer, and the variables business and
+// contact.
+func NewReplies(own func() *Set, business, contact string) (*Replies, error) {
 	folder, err := fs.Sub(replies, "replies")
 	if err != nil {
 		return nil, fmt.Errorf("open the shipped answers: %w", err)
@@ -39,8 +42,8 @@ func NewReplies(own *Set, business, contact string) (*Replies, error) {
 // Render gives an answer in a language. What the own template cannot say, the shipped one does: an answer to STOP is never lost to
 // a mistake in a file.
 func (r *Replies) Render(name, language string) (message.Content, error) {
-	if r.own != nil && r.own.Has(name) {
-		if content, err := r.own.Render(name, language, r.vars); err == nil && content.SMS != nil && content.WhatsApp != nil {
+	if own := r.own(); own != nil && own.Has(name) {
+		if content, err := own.Render(name, language, r.vars); err == nil && content.SMS != nil && content.WhatsApp != nil {
 			return content, nil
 		}
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/beckonhq/beckon/internal/message"
 )
 
-// Confirmation is the single answer to a STOP or HELP, where Twilio gives none. It is made in the transaction that stores the reply.
+// Confirmation is the single answer to a STOP, HELP or START, where Twilio gives none. It is made in the transaction that stores the
+// reply. That to a START is no exemption from anything: it goes as other automatic answers do, if the person allows it still.
 type Confirmation struct {
 	Template string
 	Render   func(language string) (message.Content, error)
@@ -23,6 +24,7 @@ const (
 	ConfirmationMade     = "made"
 	ConfirmationLate     = "late"              // too much time has passed since the reply
 	ConfirmationRepeated = "already_opted_out" // the person had opted out before: one confirmation is enough
+	ConfirmationNothing  = "not_opted_out"     // a START of somebody who had not opted out changes nothing
 	ConfirmationLoop     = "loop"              // two machines seem to talk
 	ConfirmationBroken   = "template_error"
 	ConfirmationNoText   = "no_text" // the template has nothing for the channel
@@ -31,7 +33,7 @@ const (
 // sameTexts is how many times in a row the same text comes before it is not answered any more.
 const sameTexts = 3
 
-// confirm makes the answer to a STOP or HELP that has just been stored, unless it is too late, not the first one, or would answer a
+// confirm makes the answer to a STOP, HELP or START that has just been stored, unless it is too late, not the first one, or would answer a
 // machine. optedOut says that the person had opted out before.
 func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, optedOut bool) error {
 	var left time.Duration
@@ -48,6 +50,8 @@ func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, optedOut b
 		linked.Confirmation = ConfirmationLate
 	case optedOut && r.Keyword == "stop":
 		linked.Confirmation = ConfirmationRepeated
+	case !optedOut && r.Keyword == "start":
+		linked.Confirmation = ConfirmationNothing
 	case loop:
 		linked.Confirmation = ConfirmationLoop
 	case broken != nil && !content.Has(r.Channel):
@@ -58,10 +62,14 @@ func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, optedOut b
 	if linked.Confirmation != "" {
 		return nil
 	}
+	origin := message.OriginCompliance
+	if r.Keyword == "start" {
+		origin = message.OriginReplyRule
+	}
 	var p pipeline
 	var made bool
 	err = queueSpoken(&p, message.Message{
-		Org: linked.Org, Origin: message.OriginCompliance, OriginKey: r.SID, RecordID: linked.RecordID, ContactID: linked.Contact,
+		Org: linked.Org, Origin: origin, OriginKey: r.SID, RecordID: linked.RecordID, ContactID: linked.Contact,
 		Sender: r.Sender, Template: r.Answer.Template, Language: languageOf(content, r.Channel), Channels: []message.Channel{r.Channel},
 		To: r.From, Content: content, ExpiresAfter: left,
 	}, &made)
@@ -83,11 +91,11 @@ func languageOf(content message.Content, channel message.Channel) string {
 }
 
 // talksToMachine tells whether an automatic answer to a stored reply would keep two machines talking: the same text again and again,
-// or many automatic answers in an hour.
+// or many automatic answers in an hour, on all channels and under all addresses that are known to be the person's.
 func talksToMachine(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (bool, error) {
 	var answers, same int
 	err := tx.QueryRow(ctx, `select
-			(select count(*) from message where recipient = $1 and sender = $2 and origin in ('compliance', 'reply_rule')
+			(select count(*) from message where recipient = any (array(select known from same_person(array[$1::text]))) and sender = $2 and origin in ('compliance', 'reply_rule')
 				and created_at > now() - interval '1 hour'),
 			(select count(*) from (select i.body from inbound i join conversation c on c.id = i.conversation_id
 				where c.address = $1 and c.sender = $2 and c.channel = $3 and i.received_at > now() - interval '1 hour'
@@ -99,9 +107,10 @@ func talksToMachine(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (bool,
 	return answers >= perHour || same >= sameTexts, nil
 }
 
-// hadOptedOut tells whether the newest word about all channels of an address is an opt-out.
+// hadOptedOut tells whether the newest word about all channels of a person, under any known address, is an opt-out.
 func hadOptedOut(ctx context.Context, tx pgx.Tx, a string) (out bool, err error) {
-	err = tx.QueryRow(ctx, `select coalesce((select action from consent where address = $1 and channel = 'all'
+	err = tx.QueryRow(ctx, `select coalesce((select action from consent
+		where address = any (array(select known from same_person(array[$1::text]))) and channel = 'all'
 		order by occurred_at desc, seq desc, id desc limit 1) = 'opt_out', false)`, a).Scan(&out)
 	if err != nil {
 		return false, fmt.Errorf("read consent: %w", err)
