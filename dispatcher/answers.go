@@ -9,13 +9,13 @@ import (
 	"github.com/beckonhq/beckon/templates"
 )
 
-// confirmWithin is how long after a STOP or HELP it may be answered.
+// confirmWithin is how long after a STOP, HELP or START it may be answered.
 //
 // Source: 47 CFR 64.1200(a)(12): one confirmation of a revocation, presumed to be within the prior consent when sent within five
 // minutes.
 const confirmWithin = 5 * time.Minute
 
-// Answers says how a STOP or HELP is answered where Twilio does not do so itself, and how people are asked to confirm an opt-in. The
+// Answers says how a STOP, HELP or START is answered where Twilio does not do so itself, and how people are asked to confirm an opt-in. The
 // zero value says nothing.
 type Answers struct {
 	Render   func(template, language string) (message.Content, error)
@@ -28,7 +28,9 @@ type Answers struct {
 // to is the answer to a reply; nil when there is none to give. With Advanced Opt-Out Twilio says that it took the reply for a
 // keyword: then it has answered.
 func (a Answers) to(keyword consent.Keyword, reply *store.Reply, took bool) *store.Confirmation {
-	template := map[consent.Keyword]string{consent.Stop: templates.OptOutConfirmation, consent.Help: templates.Help}[keyword]
+	template := map[consent.Keyword]string{
+		consent.Stop: templates.OptOutConfirmation, consent.Help: templates.Help, consent.Start: templates.OptInAgain,
+	}[keyword]
 	if a.Render == nil || template == "" || took || a.Twilio(reply.Sender, reply.Channel) {
 		return nil
 	}

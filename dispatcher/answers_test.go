@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/stream"
 	"github.com/beckonhq/beckon/internal/twiliosim"
@@ -17,7 +18,7 @@ import (
 // answering is a dispatcher that answers STOP and HELP on WhatsApp.
 func (w *world) answering() {
 	w.t.Helper()
-	texts, err := templates.NewReplies(nil, "Acme", "")
+	texts, err := templates.NewReplies(func() *templates.Set { return nil }, "Acme", "")
 	require.NoError(w.t, err)
 	config := w.config()
 	config.Answers = Answers{
@@ -55,7 +56,7 @@ func TestStopByAnotherAddressIsNotConfirmedAgain(t *testing.T) {
 
 func TestStopAndHelpAreAnsweredOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff, NoWindow: true})
 	w.answering()
 	w.written(whatsAppFrom) // so that the simulator knows of the window too
 	for range 2 {           // Twilio, or the belt, brings it again
@@ -76,9 +77,69 @@ func TestStopAndHelpAreAnsweredOnce(t *testing.T) {
 	require.Equal(t, 2, w.number(`select count(*) from message where origin_key in ('SM00000000000000000000000000000a01', 'SM00000000000000000000000000000a03')`))
 }
 
+// A START that ends an opt-out is answered once, through all gates: a STOP after it suppresses the answer.
+func TestStartIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff, NoWindow: true})
+	w.answering()
+	answers := func() int { return w.number(`select count(*) from message where template = 'opt-in-confirmation'`) }
+	w.reply(w.whatsApp("START", w.sid()))
+	w.repliesWorked()
+	require.Zero(t, answers(), "there was nothing to end")
+	w.reply(w.whatsApp("STOP", w.sid()))
+	start := w.sid()
+	for range 2 { // Twilio, or the belt, brings it again
+		w.reply(w.whatsApp("START", start))
+	}
+	w.reply(w.whatsApp("start", w.sid()))
+	w.repliesWorked()
+	require.Equal(t, 1, answers())
+	require.True(t, w.wait(func() bool { return len(w.outbound()) == 2 }))
+	require.Contains(t, w.outbound()[1].Body, "Acme: You will get messages from us again")
+	require.Equal(t, 1, w.number(`select count(*) from message where origin = 'reply_rule' and origin_key = $1`, start))
+	require.Equal(t, 1, w.answered(), "the exemption is for STOP and HELP alone")
+}
+
+func TestStopAfterStartSuppressesItsAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff, NoWindow: true})
+	for _, body := range []string{"STOP", "START", "STOP"} { // before there is a dispatcher: they are worked on before anything is sent
+		w.reply(w.whatsApp(body, w.sid()))
+	}
+	w.answering()
+	w.repliesWorked()
+	require.True(t, w.wait(func() bool {
+		return w.number(`select count(*) from message where template = 'opt-in-confirmation' and state = 'suppressed' and reason = 'opted_out'`) == 1
+	}))
+}
+
+// A person gets one confirmation, whatever the channel and the address of the second STOP.
+func TestStopOnAnotherChannelIsNotConfirmedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff, NoWindow: true})
+	texts, err := templates.NewReplies(func() *templates.Set { return nil }, "", "")
+	require.NoError(t, err)
+	config := w.config()
+	config.Answers = Answers{Render: texts.Render, PerHour: 9, Twilio: func(string, message.Channel) bool { return false }}
+	w.run(config)
+	w.reply(url.Values{"Body": {"STOP"}, "MessageSid": {w.sid()}})
+	w.reply(w.whatsApp("STOP", w.sid()))
+	w.repliesWorked()
+	require.Equal(t, 1, w.answered())
+
+	const alias = "US.13491208655302741918"
+	require.NoError(t, w.AddAlias(t.Context(), person, alias, consent.FromOperator, "test"))
+	form := w.whatsApp("STOP", w.sid())
+	form.Set("From", "whatsapp:"+alias)
+	w.reply(form)
+	w.repliesWorked()
+	require.Equal(t, 1, w.answered())
+	require.Equal(t, 3, w.number(`select count(*) from consent where action = 'opt_out'`))
+}
+
 func TestMachinesAreNotAnsweredForEver(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff, NoWindow: true})
 	w.answering()
 	for range 5 {
 		w.reply(w.whatsApp("HELP", w.sid()))
@@ -97,7 +158,7 @@ func (w *world) sid() string { return fmt.Sprintf("SM%032d", 1_000_000+w.next.Ad
 
 func TestLateStopIsNotConfirmed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff, NoWindow: true})
 	w.answering()
 	form := w.whatsApp("STOP", "SM00000000000000000000000000000b01")
 	form.Set("AccountSid", "AC1")

@@ -47,7 +47,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		suppressed:    counters("beckon_suppressed_total", "Messages that were rightly not sent.", "reason"),
 		errorCodes:    counters("beckon_twilio_errors_total", "Calls to Twilio that failed, by Twilio's error code (0: none).", "code"),
 		replies:       counters("beckon_replies_total", "Replies received.", "keyword"),
-		confirmed:     counters("beckon_confirmations_total", "Replies with STOP, HELP or a confirming YES that Beckon was to answer, by what became of that.", "result"),
+		confirmed:     counters("beckon_confirmations_total", "Replies with STOP, HELP, START or a confirming YES that Beckon was to answer, by what became of that.", "result"),
 		asked:         counters("beckon_double_opt_in_total", "Opt-ins that people were to be asked to confirm, by what became of that.", "result"),
 		lookups:       counters("beckon_lookups_total", "Look-ups of unknown outcomes.", "result"),
 		alerted:       counters("beckon_alerts_total", "Failures that an operator must look at, by Twilio's error code.", "code"),

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/address"
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
 	"github.com/beckonhq/beckon/internal/twiliosim"
@@ -48,4 +49,32 @@ func TestOptOutsPauseTheRule(t *testing.T) {
 	require.NoError(t, err)
 	w.becomes(next, message.Delivered)
 	require.True(t, w.wait(func() bool { return testutil.CollectAndCount(d.metrics.paused) == 0 }))
+}
+
+// Two dispatchers share the replies; whichever works on a word first, the person's last one counts.
+func TestTwoDispatchersKeepTheOrderOfWords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff})
+	w.start()
+	w.start()
+	const people, words = 20, 5
+	want := map[address.Address]consent.Action{}
+	for i := range words {
+		for n := range people {
+			who := address.Address(fmt.Sprintf("+1415559%04d", n))
+			body, action := "START", consent.ReOptIn
+			if (i+n)%2 == 0 {
+				body, action = "STOP", consent.OptOut
+			}
+			want[who] = action
+			w.reply(url.Values{"Body": {body}, "From": {string(who)}})
+		}
+	}
+	w.repliesWorked()
+	require.Equal(t, people*words, w.number(`select count(*) from consent`))
+	for who, action := range want {
+		states, err := w.Consent(t.Context(), []address.Address{who})
+		require.NoError(t, err)
+		require.Equal(t, action, states[who].On(message.SMS), who)
+	}
 }

@@ -9,9 +9,10 @@ import (
 	"github.com/beckonhq/beckon/internal/message"
 )
 
-// Names of the templates of the answers to a STOP and to a HELP, of the question of a double opt-in and of the answer to its YES.
+// Names of the templates of the answers to a STOP, a HELP and a START, of the question of a double opt-in and of the answer to its YES.
 const (
 	OptOutConfirmation = "opt-out-confirmation"
+	OptInAgain         = "opt-in-again"
 	Help               = "help"
 	DoubleOptIn        = "double-opt-in"
 	OptInConfirmation  = "opt-in-confirmation"
@@ -22,12 +23,14 @@ var replies embed.FS
 
 // Replies are the texts that Beckon says by itself: those of the set that have the names, else the shipped ones.
 type Replies struct {
-	own, shipped *Set
-	vars         map[string]any
+	own     func() *Set
+	shipped *Set
+	vars    map[string]any
 }
 
-// NewReplies takes the set that goes before the shipped texts, and the variables business and contact.
-func NewReplies(own *Set, business, contact string) (*Replies, error) {
+// NewReplies takes what gives the set that goes before the shipped texts, asked for each answer, and the variables business and
+// contact.
+func NewReplies(own func() *Set, business, contact string) (*Replies, error) {
 	folder, err := fs.Sub(replies, "replies")
 	if err != nil {
 		return nil, fmt.Errorf("open the shipped answers: %w", err)
@@ -53,8 +56,8 @@ func (r *Replies) Question(language, program string) (message.Content, error) {
 }
 
 func (r *Replies) render(name, language string, vars map[string]any) (message.Content, error) {
-	if r.own != nil && r.own.Has(name) {
-		if content, err := r.own.Render(name, language, vars); err == nil && content.SMS != nil && content.WhatsApp != nil {
+	if own := r.own(); own != nil && own.Has(name) {
+		if content, err := own.Render(name, language, vars); err == nil && content.SMS != nil && content.WhatsApp != nil {
 			return content, nil
 		}
 	}

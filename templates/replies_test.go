@@ -11,13 +11,15 @@ import (
 	"github.com/beckonhq/beckon/templates"
 )
 
+func none() *templates.Set { return nil }
+
 func TestReplies(t *testing.T) {
 	t.Parallel()
-	r, err := templates.NewReplies(nil, "", "")
+	r, err := templates.NewReplies(none, "", "")
 	require.NoError(t, err)
-	named, err := templates.NewReplies(nil, "Acme", "555-0100")
+	named, err := templates.NewReplies(none, "Acme", "555-0100")
 	require.NoError(t, err)
-	for _, name := range []string{templates.OptOutConfirmation, templates.Help} {
+	for _, name := range []string{templates.OptOutConfirmation, templates.OptInConfirmation, templates.Help} {
 		for _, language := range []string{"", "en_US", "es-MX", "fr"} {
 			content, err := r.Render(name, language)
 			require.NoError(t, err)
@@ -59,7 +61,7 @@ func TestOwnReplies(t *testing.T) {
 		"double-opt-in.yaml":        {Data: []byte(`{sms: {en: "{{.program}}?"}, whatsapp: {text: {en: "{{.program}}?"}}}`)},
 	})
 	require.NoError(t, err)
-	r, err := templates.NewReplies(own, "", "Ana")
+	r, err := templates.NewReplies(func() *templates.Set { return own }, "", "Ana")
 	require.NoError(t, err)
 	content, err := r.Render(templates.Help, "es")
 	require.NoError(t, err)
@@ -70,4 +72,9 @@ func TestOwnReplies(t *testing.T) {
 	content, err = r.Question("en", "acme/news")
 	require.NoError(t, err)
 	require.Equal(t, "acme/news?", content.SMS.Text)
+
+	own = nil
+	content, err = r.Render(templates.Help, "es")
+	require.NoError(t, err)
+	require.Contains(t, content.SMS.Text, "Ana.", "the set of the moment counts")
 }

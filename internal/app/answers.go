@@ -10,13 +10,18 @@ import (
 	"github.com/beckonhq/beckon/templates"
 )
 
-// answers are the ones to STOP and HELP, with the texts of the templates folder as they are now.
+// answers are the ones to STOP, HELP and START, with the texts of the templates folder: where the router runs too, as they are at each
+// answer, else as they are now.
 func (a *App) answers() (dispatcher.Answers, error) {
 	own, err := a.texts()
 	if err != nil {
 		return dispatcher.Answers{}, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	texts, err := templates.NewReplies(own, a.cfg.Replies.Business, a.cfg.Replies.HelpContact)
+	current := func() *templates.Set { return own }
+	if a.policies != nil {
+		current = func() *templates.Set { return a.policies.running.Load().Templates }
+	}
+	texts, err := templates.NewReplies(current, a.cfg.Replies.Business, a.cfg.Replies.HelpContact)
 	if err != nil {
 		return dispatcher.Answers{}, fmt.Errorf("%w: %w", ErrSetup, err)
 	}

@@ -44,7 +44,7 @@ type Origin string
 const (
 	OriginRule       Origin = "rule"       // a rule matched a notification
 	OriginHuman      Origin = "human"      // somebody answered in a conversation
-	OriginReplyRule  Origin = "reply_rule" // a reply rule matched a reply
+	OriginReplyRule  Origin = "reply_rule" // a reply rule matched a reply, or it was a START that ended an opt-out
 	OriginCompliance Origin = "compliance" // the single answer to a STOP or HELP; its key is the SID of that reply
 	OriginConsole    Origin = "console"    // an operator sent it by hand
 	// OriginDoubleOptIn asks a person to confirm an opt-in, or says that the YES was understood.

@@ -7,11 +7,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 )
 
-// Confirmation is the single answer to a STOP or HELP, where Twilio gives none, or to the YES of a double opt-in. It is made in the
-// transaction that stores the reply.
+// Confirmation is the single answer to a STOP, HELP or START, where Twilio gives none, or to the YES of a double opt-in. It is made in the
+// transaction that stores the reply. That to a START or YES is no exemption from anything: it goes as other automatic answers do, if the person allows it still.
 type Confirmation struct {
 	Template string
 	Render   func(language string) (message.Content, error)
@@ -24,6 +25,7 @@ const (
 	ConfirmationMade     = "made"
 	ConfirmationLate     = "late"              // too much time has passed since the reply
 	ConfirmationRepeated = "already_opted_out" // the person had opted out before: one confirmation is enough
+	ConfirmationNothing  = "not_opted_out"     // a START of somebody who had not opted out changes nothing
 	ConfirmationLoop     = "loop"              // two machines seem to talk
 	ConfirmationBroken   = "template_error"
 	ConfirmationNoText   = "no_text" // the template has nothing for the channel
@@ -32,12 +34,15 @@ const (
 // sameTexts is how many times in a row the same text comes before it is not answered any more.
 const sameTexts = 3
 
-// confirm makes the answer to a STOP, HELP or YES that has just been stored, unless it is too late, not the first one, or would answer a
-// machine. repeated says that it is not the first one.
-func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, repeated bool) error {
+// confirm makes the answer to a STOP, HELP, START or YES that has just been stored, unless it is too late, there is a reason not to (held,
+// one of Confirmation...), or it would answer a machine.
+func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, held string) error {
 	how, origin, key := r.Answer, message.OriginCompliance, r.SID // the one exemption from an opt-out
-	if how == nil {
+	switch {
+	case how == nil:
 		how, origin, key = r.Yes.Answer, message.OriginDoubleOptIn, yesKey+r.SID
+	case r.Keyword == string(consent.Start):
+		origin = message.OriginReplyRule
 	}
 	var left time.Duration
 	if err := tx.QueryRow(ctx, `select $1::timestamptz + $2::interval - now()`, r.Received, how.Within).Scan(&left); err != nil {
@@ -51,8 +56,8 @@ func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, repeated b
 	switch {
 	case left <= 0:
 		linked.Confirmation = ConfirmationLate
-	case repeated:
-		linked.Confirmation = ConfirmationRepeated
+	case held != "":
+		linked.Confirmation = held
 	case loop:
 		linked.Confirmation = ConfirmationLoop
 	case broken != nil && !content.Has(r.Channel):
@@ -96,9 +101,10 @@ func talksToMachine(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (bool,
 	return sameAgain(ctx, tx, r)
 }
 
-// tooManyAnswers tells whether the person has got as many automatic answers from this sender in an hour as there may be.
+// tooManyAnswers tells whether the person has got as many automatic answers from this sender in an hour as there may be, on all channels
+// and under all addresses that are known to be theirs.
 func tooManyAnswers(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (many bool, err error) {
-	err = tx.QueryRow(ctx, `select count(*) >= $3 from message where recipient = $1 and sender = $2
+	err = tx.QueryRow(ctx, `select count(*) >= $3 from message where recipient = any (array(select known from same_person(array[$1::text]))) and sender = $2
 			and origin in ('compliance', 'reply_rule', 'double_opt_in') and created_at > now() - interval '1 hour'`,
 		string(r.From), r.Sender, perHour).Scan(&many)
 	if err != nil {

@@ -96,11 +96,16 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 
 // applyNew stores a reply that is new, and makes the answer that it gets.
 func applyNew(ctx context.Context, tx pgx.Tx, r Reply, people []string, linked *Linked) error {
-	repeated := false
-	if r.Answer != nil && r.Keyword == "stop" {
-		var err error
-		if repeated, err = hadOptedOut(ctx, tx, people); err != nil { // before its own word is written
+	held := ""
+	if r.Answer != nil && (r.Keyword == string(consent.Stop) || r.Keyword == string(consent.Start)) {
+		out, err := hadOptedOut(ctx, tx, people) // before its own word is written
+		switch {
+		case err != nil:
 			return err
+		case out && r.Keyword == string(consent.Stop):
+			held = ConfirmationRepeated
+		case !out && r.Keyword == string(consent.Start):
+			held = ConfirmationNothing
 		}
 	}
 	if err := writeReply(ctx, tx, r, linked); err != nil {
@@ -109,7 +114,7 @@ func applyNew(ctx context.Context, tx pgx.Tx, r Reply, people []string, linked *
 	if r.Answer == nil && (!linked.Confirmed || r.Yes.Answer == nil) {
 		return nil
 	}
-	return confirm(ctx, tx, r, linked, repeated)
+	return confirm(ctx, tx, r, linked, held)
 }
 
 // findReply returns what a reply that is stored already was joined to, nil when it is not.
