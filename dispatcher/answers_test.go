@@ -82,7 +82,7 @@ func TestStartIsAnsweredOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{OptOut: twiliosim.OptOutOff, NoWindow: true})
 	w.answering()
-	answers := func() int { return w.number(`select count(*) from message where template = 'opt-in-confirmation'`) }
+	answers := func() int { return w.number(`select count(*) from message where template = 'opt-in-again'`) }
 	w.reply(w.whatsApp("START", w.sid()))
 	w.repliesWorked()
 	require.Zero(t, answers(), "there was nothing to end")
@@ -109,7 +109,7 @@ func TestStopAfterStartSuppressesItsAnswer(t *testing.T) {
 	w.answering()
 	w.repliesWorked()
 	require.True(t, w.wait(func() bool {
-		return w.number(`select count(*) from message where template = 'opt-in-confirmation' and state = 'suppressed' and reason = 'opted_out'`) == 1
+		return w.number(`select count(*) from message where template = 'opt-in-again' and state = 'suppressed' and reason = 'opted_out'`) == 1
 	}))
 }
 

@@ -149,18 +149,20 @@ func (s *story) reply(t *rapid.T) {
 	s.answered(form.Get("MessageSid"))
 }
 
-// answered takes note of the answer to a STOP or HELP, when the dispatcher has made one.
+// answered takes note of the answer to a STOP, HELP or START, when the dispatcher has made one.
 func (s *story) answered(sid string) {
 	id := ""
-	_ = s.db.QueryRow(context.Background(), `select id::text from message where origin = 'compliance' and origin_key = $1`, sid).Scan(&id)
+	_ = s.db.QueryRow(context.Background(), `select id::text from message
+		where origin_key = $1 and (origin = 'compliance' or template = $2)`, sid, templates.OptInAgain).Scan(&id)
 	if id == "" || s.made[id].ID != "" {
 		return
 	}
 	m := s.message(id)
 	of := slices.IndexFunc(s.replies, func(r replied) bool {
-		return r.sid == sid && r.who == m.To && (r.keyword == "stop" || r.keyword == "help")
+		exempt := r.keyword == "stop" || r.keyword == "help"
+		return r.sid == sid && r.who == m.To && (exempt && m.Origin == message.OriginCompliance || r.keyword == "start" && m.Origin == message.OriginReplyRule)
 	})
-	require.GreaterOrEqual(s.t, of, 0, "an answer that answers no STOP or HELP of this person")
+	require.GreaterOrEqual(s.t, of, 0, "an answer that answers no STOP, HELP or START of this person")
 	s.wait4(m)
 }
 

@@ -28,8 +28,8 @@ type Replies struct {
 	vars    map[string]any
 }
 
-// NewReplies takes what gives the set that goes before the shipped texts, asked for each answer, and the variables business and
-// contact.
+// NewReplies takes what gives the set that goes before the shipped texts, asked for each answer (nil: there is none), and the variables
+// business and contact.
 func NewReplies(own func() *Set, business, contact string) (*Replies, error) {
 	folder, err := fs.Sub(replies, "replies")
 	if err != nil {
@@ -38,6 +38,9 @@ func NewReplies(own func() *Set, business, contact string) (*Replies, error) {
 	shipped, err := Load(folder)
 	if err != nil {
 		return nil, fmt.Errorf("load the shipped answers: %w", err)
+	}
+	if own == nil {
+		own = func() *Set { return nil }
 	}
 	return &Replies{own: own, shipped: shipped, vars: map[string]any{"business": business, "contact": contact}}, nil
 }
