@@ -113,7 +113,7 @@ func TestSIGHUPReloads(t *testing.T) {
 	p, hup := watched(t, filepath.Join(link, "rules"), "")
 	other := release("second")
 	require.NoError(t, os.Remove(link))
-	say(t, hup) // the directory is away now
+	say(t, hup)                         // the directory is away now
 	require.Eventually(t, func() bool { // a look that began before may tell of a file
 		return p.Err() != nil && strings.Contains(p.Err().Error(), "BECKON_RULES_DIR")
 	}, patience, tick)
