@@ -36,7 +36,9 @@ func TestWhyAMessageIsWhereItIs(t *testing.T) {
 		"the person has opted out":                          {Message: Message{State: "suppressed", Reason: "opted_out"}},
 		"it failed: Twilio refused it (error 21211): words": {Message: Message{State: "failed", Reason: "rejected", ErrorCode: 21211, Detail: "words"}},
 		"it was sent and is read":                           {Message: Message{State: "read"}},
-		"by 2 attempts: the person has it more than once":   {Message: Message{State: "delivered"}, AttemptList: []Attempt{{State: "delivered"}, {State: "read"}}},
+		"by 2 attempts: the person has it more than once": {
+			Message: Message{State: "delivered"}, AttemptList: []Attempt{{State: "delivered"}, {State: "read"}},
+		},
 		"is not known":                    {Message: Message{State: "unknown"}},
 		"being sent":                      {Message: Message{State: "sending"}},
 		"too old":                         {Message: Message{State: "expired"}},
