@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -211,7 +212,7 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	if delivery.Get(stream.HeaderFound) != "" {
 		said = received // what Twilio says of its time counts
 	}
-	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.RevokeProgram
+	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.revokesProgram(in.From, said)
 	reply.Answer = d.Answers.to(verdict.Keyword, &reply, in.OptOutType != "")
 	entry := consent.Entry{
 		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
@@ -220,6 +221,17 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	d.noteConsent(&reply, verdict, entry)
 	reply.Yes = d.yes(&reply, entry, in.OptOutType != "")
 	return reply, nil
+}
+
+// revokesProgram tells whether an opt-out in a word that was said then is about one program alone. A person whose country is not known
+// counts as one in the United States.
+//
+// Source: 47 CFR 64.1200(a)(10), whose "revoke all" is waived until 2027-01-31 by DA 26-12; 47 USC 153(58) for the territories.
+func (d *Dispatcher) revokesProgram(who address.Address, said time.Time) bool {
+	if !d.RevokeProgram || d.RevokeAllFrom.IsZero() || said.Before(d.RevokeAllFrom) {
+		return d.RevokeProgram
+	}
+	return !slices.Contains([]string{"", unitedStates, "PR", "VI", "GU", "AS", "MP"}, who.Country())
 }
 
 // noteConsent adds to a reply what its verdict comes to: an entry of the ledger, or a review.

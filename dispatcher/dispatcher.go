@@ -128,6 +128,7 @@ type Config struct {
 	Hours          *hours.Law                            // when people may be written to; default: the shipped table
 	Keep           map[store.RetentionKind]time.Duration // how long content stays in the ledger; a kind that is missing: for ever
 	RevokeProgram  bool                                  // a keyword opts out of the program of the message that it answers, not of everything
+	RevokeAllFrom  time.Time                             // from when that does not hold for people in the United States; zero: it always holds
 	DoubleOptIn    bool                                  // marketing needs a confirmed opt-in
 	ConfirmWithin  time.Duration                         // how long a YES counts after its question; default 72 h
 	Answers        Answers                               // to STOP, HELP and YES, and the question before that; default: none, Twilio answers

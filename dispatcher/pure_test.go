@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	hours "github.com/beckonhq/beckon/internal/quiet"
@@ -188,4 +189,20 @@ func TestNewReportsEveryProblem(t *testing.T) {
 	for _, problem := range []string{"part of the configuration", "part of the configuration of a lane", "neither an SMS nor a WhatsApp", "public URL"} {
 		require.ErrorContains(t, err, problem)
 	}
+}
+
+func TestWhatAKeywordIsAbout(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2027, time.January, 31, 0, 0, 0, 0, time.UTC)
+	before, after := from.Add(-time.Second), from
+	d := &Dispatcher{Config: Config{RevokeProgram: true, RevokeAllFrom: from}}
+	for who, country := range map[address.Address]bool{
+		"+14155550100": false, "+17875550100": false, "US.1A2B3C": false, "+88213000000": false, // the last is of no country
+		"+4915112345678": true, "+14165550100": true, "DE.1A2B3C": true,
+	} {
+		require.True(t, d.revokesProgram(who, before), who)
+		require.Equal(t, country, d.revokesProgram(who, after), who)
+	}
+	require.True(t, (&Dispatcher{Config: Config{RevokeProgram: true}}).revokesProgram("+14155550100", after), "never")
+	require.False(t, (&Dispatcher{Config: Config{RevokeAllFrom: from}}).revokesProgram("+4915112345678", before), "everything, everywhere")
 }

@@ -144,7 +144,7 @@ func (a *App) newDispatcher() (runner, error) {
 		SendTimeout: a.cfg.Dispatch.SendTimeout, ReconcileAfter: a.cfg.Dispatch.ReconcileAfter, Reactions: a.reactions,
 		PollAfter: a.cfg.Dispatch.PollAfter, PollsPerMinute: a.cfg.Dispatch.PollsPerMinute, InboundCheck: a.cfg.Dispatch.InboundCheck,
 		Words: words, ReviewAfter: a.cfg.Consent.ReviewAfter, ReviewThen: store.Decision(a.cfg.Consent.ReviewThen), Answers: answers,
-		Hours: a.law, RevokeProgram: a.cfg.Consent.RevokeScope == "program", DoubleOptIn: a.cfg.AsksToConfirm(),
+		Hours: a.law, RevokeProgram: a.cfg.Consent.RevokeScope == "program", RevokeAllFrom: a.cfg.Consent.RevokeAllFrom, DoubleOptIn: a.cfg.AsksToConfirm(),
 		ConfirmWithin: a.cfg.Consent.ConfirmWithin, Keep: keep(a.cfg.Retention),
 		Log: a.log.With("part", "dispatcher"), Metrics: a.registry,
 	})

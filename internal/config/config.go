@@ -182,6 +182,9 @@ type Consent struct {
 	ReviewThen string
 	// RevokeScope is what a keyword opts out of: all or program.
 	RevokeScope string
+	// RevokeAllFrom is the moment from which a keyword of somebody in the United States is about everything whatever RevokeScope says;
+	// the zero time: never.
+	RevokeAllFrom time.Time
 	// DoubleOptIn is on when marketing needs a confirmed opt-in, else off.
 	DoubleOptIn string
 	// ErasureKeys make the hashes that stay of erased addresses; the first one makes new ones.

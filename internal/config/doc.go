@@ -66,6 +66,7 @@
 //	quiet_hours.zoneinfo           BECKON_ZONEINFO                 empty: that of the machine
 //	prices_file                    BECKON_PRICES_FILE              empty: no costs
 //	consent.revoke_scope           BECKON_REVOKE_SCOPE             all
+//	consent.revoke_all_from        BECKON_REVOKE_ALL_FROM          2027-01-31
 //	consent.double_opt_in          BECKON_DOUBLE_OPT_IN            off
 //	consent.confirm_within         BECKON_CONFIRM_WITHIN           72h
 //	consent.ask_sender             BECKON_ASK_SENDER               default

@@ -153,9 +153,9 @@ func (l *loader) relations() {
 		l.problem(Problem{}, "BECKON_SALESFORCE_CLIENT_CERTS needs BECKON_HTTP_TLS_CERT and BECKON_HTTP_TLS_KEY: only who ends TLS "+
 			"sees a client certificate, and what a proxy writes into a header is not believed")
 	}
-	if c.Consent.RevokeScope == "program" {
-		c.Warnings = append(c.Warnings, "BECKON_REVOKE_SCOPE=program lets STOP end one program alone: in the US it must end all of a sender's "+
-			"messages from 2027-01-31 (47 CFR 64.1200(a)(10), waived until then by DA 26-12)")
+	if c.Consent.RevokeScope == "program" && c.Consent.RevokeAllFrom.IsZero() {
+		c.Warnings = append(c.Warnings, "BECKON_REVOKE_SCOPE=program lets STOP end one program alone, and BECKON_REVOKE_ALL_FROM=never for ever: in "+
+			"the US it must end all of a sender's messages from 2027-01-31 (47 CFR 64.1200(a)(10), waived until then by DA 26-12)")
 	}
 	if c.HTTP.Addr == c.HTTP.AdminAddr && !strings.HasSuffix(c.HTTP.Addr, ":0") {
 		l.problem(Problem{}, "BECKON_HTTP_ADDR and BECKON_ADMIN_ADDR are the same: the private listener needs its own")

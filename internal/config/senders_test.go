@@ -89,5 +89,12 @@ func TestWhoAsksForADoubleOptIn(t *testing.T) {
 	require.Empty(t, c.Warnings)
 	c, err = config.Load(path, []string{"BECKON_REVOKE_SCOPE=program"})
 	require.NoError(t, err)
+	require.Empty(t, c.Warnings)
+	require.Equal(t, time.Date(2027, time.January, 31, 0, 0, 0, 0, time.UTC), c.Consent.RevokeAllFrom)
+	c, err = config.Load(path, []string{"BECKON_REVOKE_SCOPE=program", "BECKON_REVOKE_ALL_FROM=never"})
+	require.NoError(t, err)
 	require.Contains(t, c.Warnings[0], "2027-01-31")
+	require.Zero(t, c.Consent.RevokeAllFrom)
+	_, err = config.Load(path, []string{"BECKON_REVOKE_ALL_FROM=soon"})
+	require.ErrorContains(t, err, "want a date such as 2027-01-31, or never")
 }

@@ -180,6 +180,28 @@ func durationUpTo(p *time.Duration, most time.Duration) value {
 // leastRetention is longer than Salesforce tries again.
 const leastRetention = 26 * time.Hour
 
+// dayOrNever is a date, which begins at midnight UTC, or the word never.
+func dayOrNever(p *time.Time) value {
+	const never = "never"
+	return scalar(func(s string) error {
+		if s == never {
+			*p = time.Time{}
+			return nil
+		}
+		day, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			return fmt.Errorf("%q: want a date such as 2027-01-31, or never", s)
+		}
+		*p = day
+		return nil
+	}, func() string {
+		if p.IsZero() {
+			return never
+		}
+		return p.Format(time.DateOnly)
+	})
+}
+
 func retention(p *time.Duration) value {
 	return scalar(func(s string) error {
 		d, err := time.ParseDuration(s)
