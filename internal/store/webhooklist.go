@@ -74,7 +74,7 @@ func (s *Store) RetryWebhooks(ctx context.Context, ids []string, by string) ([]s
 		var p pipeline
 		var id, host string
 		var tries int
-		_, err = pgx.ForEachRow(rows, []any{&id, &host, &tries}, func() error {
+		err = each(rows, []any{&id, &host, &tries}, func() error {
 			detail, err := json.Marshal(map[string]any{"host": host, "tries": tries})
 			if err != nil {
 				return err
