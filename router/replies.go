@@ -108,7 +108,7 @@ func JudgeReply(set *rule.Set, texts *templates.Set, p store.PendingReply) store
 		if err != nil && !content.Has(c.Channel) { // a human has to answer
 			out.Mark, out.Detail["template_error"] = true, err.Error()
 		} else {
-			out.Content, out.Language = &content, language
+			out.Content, out.Language, out.Caps = &content, language, set.CapsOfAnswer(act.Rule, c.Sender)
 		}
 	}
 	if act.Ask != nil {

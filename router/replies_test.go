@@ -259,3 +259,21 @@ func TestWebhooksAreTriedAgain(t *testing.T) {
 		require.Equal(t, server.refuse+1, server.calls.Load())
 	}
 }
+
+func TestAnswersCarryTheCapsOfBudgets(t *testing.T) {
+	t.Parallel()
+	w := newReplyWorld(t)
+	w.load(replyRules + `
+caps:
+  - {name: all, scope: all, messages: 100, per: 1h}
+  - {name: confirmed-only, scope: rule, rule: confirmed, messages: 5, per: 1h}
+  - {name: person, scope: person, messages: 1, per: 1h}
+  - {name: offers, scope: purpose, purpose: marketing, messages: 1, per: 1h}
+`)
+	w.run(w.replyConfig())
+	for text, want := range map[string]string{"yes": `["all", "confirmed-only"]`, "rate": `["all"]`} {
+		sid := w.says(text)
+		w.decidedAll()
+		require.Equal(t, 1, w.count(`select count(*) from message where origin_key = $1 and jsonb_path_query_array(caps, '$[*].name') = $2::jsonb`, sid, want), text)
+	}
+}

@@ -116,7 +116,7 @@ func newRoot(streams Streams) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&r.configFile, "config", "", "configuration file (default: beckon.yaml when there is one)")
 	cmd.AddCommand(
 		r.serve(), r.demo(), r.migrate(), r.recover(), r.doctor(), r.version(), r.healthcheck(),
-		r.rules(), r.templates(), r.messages(), r.stats(), r.trace(), r.consent(), r.reviews(), r.conversations(), r.deadLetters(),
+		r.rules(), r.templates(), r.messages(), r.stats(), r.trace(), r.consent(), r.reviews(), r.conversations(), r.webhooks(), r.deadLetters(),
 		r.replay(), r.audit(), r.hours(), r.simulate(),
 		r.config(), r.torture(),
 	)

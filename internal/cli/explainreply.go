@@ -56,6 +56,7 @@ type replyExplanation struct {
 	Act      *rule.ReplyAct       `json:"act,omitempty"`
 	Content  *message.Content     `json:"content,omitempty"` // what it would write
 	Error    string               `json:"error,omitempty"`   // of the template
+	Caps     []capView            `json:"caps,omitempty"`    // that hold for the answer, by the default sender
 
 	input rule.ReplyInput
 }
@@ -168,6 +169,7 @@ func explainReply(p *policy, words *consent.Words, in rule.ReplyInput) replyExpl
 		}
 		content, err := p.templates.Render(d.Act.Template, language, d.Act.Vars)
 		e.Content = &content
+		e.Caps = viewCaps(p.rules.CapsOfAnswer(d.Act.Rule, message.DefaultSender))
 		if err != nil {
 			e.Error = err.Error()
 		} else if !content.Has(in.Channel) {
@@ -293,6 +295,9 @@ func (r *root) writeAct(e *replyExplanation) {
 	}
 	if e.Content != nil {
 		r.writeContent(explainIndent, *e.Content)
+	}
+	for i, line := range capLines(e.Caps) {
+		r.printf("  %-9s %s\n", []string{"caps", ""}[min(i, 1)], line)
 	}
 	for problem := range strings.Lines(e.Error) {
 		r.printf("%s%s: a human has to answer\n", explainIndent, strings.TrimSpace(problem))

@@ -52,14 +52,31 @@ func sends(p *policy, draft *rule.Draft, to address.Address, at time.Time) (*sen
 			}
 		}
 	}
+	v.Caps = viewCaps(caps)
+	return v, nil
+}
+
+func viewCaps(caps []message.Cap) (views []capView) {
 	for _, one := range caps {
 		exceed := "defer"
 		if one.Suppress {
 			exceed = "suppress"
 		}
-		v.Caps = append(v.Caps, capView{one.Name, string(one.Scope), one.Bound(), exceed})
+		views = append(views, capView{one.Name, string(one.Scope), one.Bound(), exceed})
 	}
-	return v, nil
+	return views
+}
+
+// capLines tells of caps for a person.
+func capLines(caps []capView) (lines []string) {
+	for _, one := range caps {
+		then := "deferred beyond it"
+		if one.Exceed == "suppress" {
+			then = "suppressed beyond it"
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s, counted by %s, %s", one.Name, one.Bound, one.Scope, then))
+	}
+	return lines
 }
 
 // needs is the consent that a draft needs, for people.
@@ -83,12 +100,8 @@ func (r *root) writeSends(m *wouldBeMessage) {
 	label := func(label, text string) { r.printf("%s%-9s %s\n", explainIndent, label, text) }
 	label("consent", v.Consent)
 	r.writeHoursOf(v.Hours, label)
-	for i, one := range v.Caps {
-		then := "deferred beyond it"
-		if one.Exceed == "suppress" {
-			then = "suppressed beyond it"
-		}
-		label([]string{"caps", ""}[min(i, 1)], fmt.Sprintf("%s: %s, counted by %s, %s", one.Name, one.Bound, one.Scope, then))
+	for i, line := range capLines(v.Caps) {
+		label([]string{"caps", ""}[min(i, 1)], line)
 	}
 	label("expires", m.Expires+" after it may go first")
 	for _, note := range v.Notes {

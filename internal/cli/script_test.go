@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
@@ -42,6 +43,7 @@ func TestMain(m *testing.M) {
 //	await-output REGEX beckon ARGS...   runs the program until its output is like that
 //	poison ORG TEXT   puts an envelope into the stream that is none
 //	await-says REGEX ARGS...   runs the program until it says so, whatever its exit code
+//	webhook ID STATE BODY   puts a webhook of a reply rule into the database
 //	await-messages N STATE, await-consent ADDRESS REGEX   waits for what the ledger says
 //
 // PORT1 to PORT3 are free ports; LISTEN is the URL of a server whose path says the status that it answers with.
@@ -64,6 +66,7 @@ func TestScripts(t *testing.T) {
 					"await":        await,
 					"await-output": func(ts *testscript.TestScript, _ bool, args []string) { until(ts, args[2:], "(?m)"+args[0]) },
 					"poison":       poison,
+					"webhook":      webhook,
 					"await-messages": func(ts *testscript.TestScript, _ bool, args []string) {
 						until(ts, []string{"messages", "list", "--state", args[1]}, "(?m)^"+args[0]+" messages$")
 					},
@@ -101,6 +104,17 @@ func poison(ts *testscript.TestScript, _ bool, args []string) {
 		msg.Header.Set(name, value)
 	}
 	_, err = conn.RequestMsg(msg, 10*time.Second)
+	ts.Check(err)
+}
+
+func webhook(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, ts.Getenv("BECKON_DATABASE_URL"))
+	ts.Check(err)
+	defer func() { ts.Check(conn.Close(ctx)) }()
+	_, err = conn.Exec(ctx, `insert into webhook (id, sid, url, body, state, tries, error)
+		values ($1::text::uuid, 'SM' || right($1, 1), 'https://hooks.example.com/token', $3, $2, 12, 'refused')`, args[0], args[1], args[2])
 	ts.Check(err)
 }
 

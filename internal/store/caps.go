@@ -180,8 +180,11 @@ func (l *ledgerOfCaps) judge(c *Candidate, verdict Verdict) Verdict {
 	if full == nil {
 		return verdict
 	}
+	if !c.Permitted || c.Now.Add(wait).Before(c.ExpiresAt) { // else it is too late, and takes nobody's place
+		wait = full.queueUp(l.now, wait, need)
+	}
 	return Verdict{
-		Wait: full.queueUp(l.now, wait, need), On: channel, Defer: true, Behind: message.ReasonFrequencyCap,
+		Wait: wait, On: channel, Defer: true, Behind: message.ReasonFrequencyCap, Detail: full.words(),
 		Answers: full.answer(verdict.Answers, channel, "wait: "),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -242,4 +243,42 @@ func TestCapCountsSegments(t *testing.T) {
 	long := l.capped([]message.Cap{{Name: "l", Scope: message.PerAll, Segments: 1, Per: time.Hour}}, "+14155550178", "+14155550179")
 	l.exec(`update message set content = jsonb_set(content, '{sms,segments}', '3') where id = any ($1::text[]::uuid[])`, long)
 	require.Equal(t, 1, l.over(long...), "one that is longer than the cap goes when nothing else has gone")
+}
+
+// Answers of reply rules share a budget with all others. One that can't go within its hour is too late, and is not sent later.
+func TestAnswersAreUnderABudget(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	const other, third = address.Address("+14155550177"), address.Address("+14155550178")
+	answer := func(to address.Address, caps ...message.Cap) string {
+		id := uuid.Must(uuid.NewV7()).String()
+		made, err := l.AddMessage(t.Context(), message.Message{
+			ID: id, Origin: message.OriginReplyRule, OriginKey: "IN" + id, Rule: "rated", Template: "thanks", Language: "en", To: to,
+			Channels: []message.Channel{message.SMS}, Content: message.Content{SMS: &message.SMSContent{Text: "Thanks!", Segments: 1}},
+			Caps: caps, ExpiresAfter: time.Hour,
+		})
+		require.NoError(t, err)
+		require.True(t, made)
+		return id
+	}
+	day := message.Cap{Name: "budget", Scope: message.PerAll, Messages: 2, Per: 24 * time.Hour}
+	require.Equal(t, 1, l.over(l.capped([]message.Cap{day}, person)...))
+	require.Equal(t, 1, l.over(answer(other, day)), "the last one that the budget has room for")
+	late := answer(third, day)
+	require.Zero(t, l.over(late))
+	m := l.message(late)
+	require.Equal(t, message.Expired, m.State)
+	require.Equal(t, message.ReasonFrequencyCap, m.Reason)
+	require.Equal(t, "cap budget: 2 messages in 24h", m.Detail)
+	require.Zero(t, get[int](l, `select count(*) from belt where message_id = $1`, late))
+	require.Zero(t, l.over(l.capped([]message.Cap{day}, person)...), "answers count for rules, too")
+
+	soon := message.Cap{Name: "soon", Scope: message.PerRule, Messages: 1, Per: 10 * time.Minute}
+	require.Equal(t, 1, l.over(answer("+14155550179", soon)))
+	waits := answer("+14155550180", soon)
+	require.Zero(t, l.over(waits))
+	require.Equal(t, message.Queued, l.message(waits).State, "there is room within its hour")
+	require.Equal(t, message.ReasonFrequencyCap, l.message(waits).Reason)
+	require.True(t, get[bool](l, `select permitted_at + expires_after < now() + interval '61 minutes' from message where id = $1`, waits),
+		"its hour counts from the reply, not from when there is room")
 }

@@ -50,6 +50,7 @@ type DecidedReply struct {
 	Template string // of the automatic answer
 	Language string
 	Content  *message.Content // of the automatic answer; nil for none
+	Caps     []message.Cap    // that hold for it
 	Ask      *NewQuestion
 	Webhook  *NewWebhook
 	Mark     bool
@@ -244,7 +245,7 @@ func queueAutomatic(p *pipeline, r *PendingReply, d DecidedReply) error {
 		Org: r.Answered.Org, Origin: message.OriginReplyRule, OriginKey: r.SID, RecordID: r.Answered.RecordID, Object: r.Answered.Object,
 		ContactID: r.Answered.ContactID,
 		Rule:      d.Rule, Sender: c.Sender, Template: d.Template, Language: d.Language, Channels: []message.Channel{c.Channel}, To: r.From,
-		Content: *d.Content, ExpiresAfter: answerValidity,
+		Content: *d.Content, Caps: d.Caps, ExpiresAfter: answerValidity,
 	}, &made)
 	if err != nil || d.Ask == nil {
 		return err

@@ -35,7 +35,8 @@ func (s *Store) AddMessage(ctx context.Context, m message.Message) (made bool, e
 	return made, err
 }
 
-// queueSpoken is AddMessage for a caller that holds the address lock. An empty id is filled in.
+// queueSpoken is AddMessage for a caller that holds the address lock. An empty id is filled in. The time of an automatic answer begins
+// at once, whatever defers it: a late one answers nothing.
 func queueSpoken(p *pipeline, m message.Message, made *bool) error {
 	if m.Origin == "" || m.Origin == message.OriginRule || m.OriginKey == "" || m.NotificationID != "" {
 		return errOrigin
@@ -50,6 +51,10 @@ func queueSpoken(p *pipeline, m message.Message, made *bool) error {
 			return fmt.Errorf("encode the hours of a message: %w", err)
 		}
 	}
+	caps, err := capsJSON(m.Caps)
+	if err != nil {
+		return fmt.Errorf("encode the caps of a message: %w", err)
+	}
 	channels := make([]string, len(m.Channels))
 	for i, channel := range m.Channels {
 		channels[i] = string(channel)
@@ -57,8 +62,10 @@ func queueSpoken(p *pipeline, m message.Message, made *bool) error {
 	id := cmp.Or(m.ID, uuid.Must(uuid.NewV7()).String())
 	p.query(`with made as (
 		insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose, channels,
-			sender, recipient, content, state, not_before, expires_after, origin, origin_key, program, hours)
-		select $1::uuid, $2, '', $3, $4, $5, $6, $7, $8, $9, $10::text[], $11, $12, $13::jsonb, 'queued', now(), $14::interval, $15, $16, $17, $18::jsonb
+			sender, recipient, content, state, not_before, expires_after, origin, origin_key, program, hours, caps,
+			permitted_at)
+		select $1::uuid, $2, '', $3, $4, $5, $6, $7, $8, $9, $10::text[], $11, $12, $13::jsonb, 'queued', now(), $14::interval, $15, $16, $17, $18::jsonb,
+			nullif($19, '')::jsonb, case when $15 = 'reply_rule' then now() end
 		where $15 <> 'compliance' or exists (select from inbound i
 			where i.sid = $16 and i.address = $12 and i.sender = $11 and i.keyword in ('stop', 'help'))
 		on conflict (origin, origin_key) where origin <> 'rule' do nothing
@@ -72,7 +79,7 @@ func queueSpoken(p *pipeline, m message.Message, made *bool) error {
 		id, string(anyOrg(m.Org)), string(m.RecordID), m.Object, m.ContactID, m.Rule, m.Template, m.Language,
 		string(cmp.Or(m.Purpose, message.Transactional)), channels, sender(&m), string(m.To), string(content),
 		cmp.Or(m.ExpiresAfter, message.DefaultValidity), string(m.Origin), m.OriginKey,
-		cmp.Or(m.Program, message.DefaultProgram), hours)
+		cmp.Or(m.Program, message.DefaultProgram), hours, caps)
 	return nil
 }
 

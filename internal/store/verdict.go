@@ -54,14 +54,14 @@ func inOrder(candidates, rivals []*Candidate) []*Candidate {
 
 // verdicts are what a claim writes.
 type verdicts struct {
-	sent                         attemptColumns
-	suppressed, reasons, details []string
-	expired                      []string
-	waiting, behind              []string
-	waits                        []time.Duration
-	defers                       []bool
-	gates                        gateColumns
-	looked                       suspectColumns
+	sent                           attemptColumns
+	suppressed, reasons, details   []string
+	expired, causes, circumstances []string
+	waiting, behind                []string
+	waits                          []time.Duration
+	defers                         []bool
+	gates                          gateColumns
+	looked                         suspectColumns
 }
 
 func writeVerdicts(ctx context.Context, tx pgx.Tx, request ClaimRequest, candidates []*Candidate, result *ClaimResult) error {
@@ -107,7 +107,7 @@ func (v *verdicts) add(c *Candidate, verdict ruled, request ClaimRequest, result
 	late := verdict.Expire || verdict.Defer && c.Permitted && !c.Now.Add(verdict.Wait).Before(c.ExpiresAt)
 	switch {
 	case late:
-		v.expired = append(v.expired, c.Message.ID)
+		v.expire(c, verdict.Verdict)
 		result.Expired++
 	case verdict.Suppress != "":
 		v.suppressed, v.reasons = append(v.suppressed, c.Message.ID), append(v.reasons, string(verdict.Suppress))
@@ -161,7 +161,7 @@ func (v *verdicts) queue(p *pipeline, request ClaimRequest) {
 			v.suppressed, v.reasons, v.details)
 	}
 	if len(v.expired) > 0 {
-		queueExpired(p, v.expired)
+		queueExpired(p, v.expired, v.causes, v.circumstances)
 	}
 	if len(v.waiting) > 0 {
 		p.exec(`update belt b set seq = 0, due_at = now() + u.wait from unnest($1::text[], $2::interval[]) u (id, wait)
@@ -175,11 +175,23 @@ func (v *verdicts) queue(p *pipeline, request ClaimRequest) {
 	}
 }
 
-// queueExpired ends queued messages, which are locked, since it is too late for them.
-func queueExpired(p *pipeline, ids []string) {
+// expire ends a message that is too late, or will be when a cap has room for it.
+func (v *verdicts) expire(c *Candidate, verdict Verdict) {
+	cause, circumstance := message.ReasonValidity, ""
+	if verdict.Behind == message.ReasonFrequencyCap {
+		cause, circumstance = verdict.Behind, verdict.Detail
+	}
+	v.expired, v.causes = append(v.expired, c.Message.ID), append(v.causes, string(cause))
+	v.circumstances = append(v.circumstances, circumstance)
+}
+
+// queueExpired ends queued messages, which are locked, since it is too late for them. reasons and details go with the ids.
+func queueExpired(p *pipeline, ids, reasons, details []string) {
 	p.exec(`with done as (delete from belt where message_id = any ($1::text[]::uuid[]))
-		update message m set state = 'expired', reason = $2, updated_at = now() where m.id = any ($1::text[]::uuid[])`,
-		ids, string(message.ReasonValidity))
+		update message m set state = 'expired', reason = u.reason, detail = case u.detail when '' then m.detail else u.detail end,
+			updated_at = now()
+		from unnest($1::text[], $2::text[], $3::text[]) u (id, reason, detail) where m.id = u.id::uuid`,
+		ids, reasons, details)
 }
 
 // expire ends those of the messages that are still queued and too late. Rows that a claim holds are left to it.
@@ -199,7 +211,7 @@ func (s *Store) expire(ctx context.Context, ids []string) (int, error) {
 			return err
 		}
 		var p pipeline
-		queueExpired(&p, late)
+		queueExpired(&p, late, slices.Repeat([]string{string(message.ReasonValidity)}, n), make([]string, n))
 		return p.run(ctx, tx)
 	})
 	return n, err

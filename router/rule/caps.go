@@ -26,8 +26,21 @@ func (s *Set) Caps() []message.Cap {
 
 // CapsOf gives the caps that hold for a draft.
 func (s *Set) CapsOf(d *Draft) []message.Cap {
+	return s.capsOf(&message.Message{Rule: d.Rule, Purpose: d.Purpose, Program: d.Program, Sender: d.Sender})
+}
+
+// CapsOfAnswer gives the caps that hold for the answer of a reply rule by a sender: the budgets. Those of a person hold back what
+// nobody asked for, and this person has just written.
+func (s *Set) CapsOfAnswer(rule, sender string) []message.Cap {
+	caps := s.capsOf(&message.Message{Rule: rule, Purpose: message.Transactional, Program: message.DefaultProgram, Sender: sender})
+	return slices.DeleteFunc(caps, func(c message.Cap) bool { return c.Scope == message.PerPerson })
+}
+
+func (s *Set) capsOf(m *message.Message) []message.Cap {
+	if s == nil {
+		return nil
+	}
 	var caps []message.Cap
-	m := &message.Message{Rule: d.Rule, Purpose: d.Purpose, Program: d.Program, Sender: d.Sender}
 	for _, c := range s.caps {
 		if c.About(m) {
 			caps = append(caps, c)
@@ -102,6 +115,9 @@ type placedCap struct {
 func (l *loader) takeCaps(set *Set) {
 	var names []string
 	for _, r := range set.rules {
+		names = append(names, r.Name)
+	}
+	for _, r := range set.replies {
 		names = append(names, r.Name)
 	}
 	for _, c := range l.caps {

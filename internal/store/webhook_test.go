@@ -1,0 +1,55 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/beckonhq/beckon/internal/store"
+)
+
+func TestAWebhookThatWasGivenUpIsPostedAgainWithItsID(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.exec(`insert into webhook (id, sid, url, body) values (gen_random_uuid(), 'IN1', 'https://hooks.example.com/a', '{"text": "yes"}')`)
+	first, err := l.TakeWebhook(t.Context(), time.Minute, []string{})
+	require.NoError(t, err)
+	require.NotNil(t, first)
+	again, err := l.RetryWebhooks(t.Context(), []string{first.ID}, "ana")
+	require.NoError(t, err)
+	require.Empty(t, again, "one that is being posted is left alone")
+
+	require.NoError(t, l.EndWebhook(t.Context(), first.ID, "410 Gone", 0))
+	failed, err := l.Webhooks(t.Context(), store.WebhookFilter{State: store.WebhookFailed})
+	require.NoError(t, err)
+	require.Len(t, failed, 1)
+	require.Equal(t, 1, failed[0].Tries)
+	require.Equal(t, "410 Gone", failed[0].Error)
+
+	for _, want := range [][]string{{first.ID}, nil} { // a second order finds it waiting
+		again, err = l.RetryWebhooks(t.Context(), []string{first.ID}, "ana")
+		require.NoError(t, err)
+		require.Equal(t, want, again)
+	}
+	second, err := l.TakeWebhook(t.Context(), time.Minute, []string{})
+	require.NoError(t, err)
+	require.Equal(t, first, second, "the same id and body, and its tries start anew")
+	trail, err := l.Audit(t.Context(), store.AuditFilter{Action: "webhooks.retry"})
+	require.NoError(t, err)
+	require.Len(t, trail, 1)
+	require.Equal(t, "ana", trail[0].Operator)
+	require.Equal(t, first.ID, trail[0].Subject)
+	require.JSONEq(t, `{"host": "hooks.example.com", "tries": 1}`, string(trail[0].Detail))
+}
+
+func TestAWebhookWithoutContentIsNotPostedAgain(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.exec(`insert into webhook (id, sid, url, body, state, error)
+		values ('01a2b3c4-0000-7000-8000-000000000000', 'IN1', 'https://hooks.example.com/a', '', 'failed', 'erased')`)
+	again, err := l.RetryWebhooks(t.Context(), []string{"01a2b3c4-0000-7000-8000-000000000000"}, "ana")
+	require.NoError(t, err)
+	require.Empty(t, again)
+	require.Equal(t, "failed", get[string](l, `select state from webhook`))
+}
