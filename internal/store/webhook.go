@@ -24,7 +24,7 @@ type Webhook struct {
 func (s *Store) TakeWebhook(ctx context.Context, lease time.Duration, not []string) (*Webhook, error) {
 	var w Webhook
 	err := s.pool.QueryRow(ctx, `update webhook set tries = tries + 1, due_at = now() + $1::interval, updated_at = now()
-		where id = any (array(select id from webhook where state = 'queued' and due_at <= now() and host <> all (coalesce($2, '{}'))
+		where id = any (array(select id from webhook where state = 'queued' and due_at <= now() and host <> all (coalesce($2::text[], '{}'))
 			order by due_at limit 1 for update skip locked))
 		returning id::text, url, host, body, tries - 1`, lease, not).Scan(&w.ID, &w.URL, &w.Host, &w.Body, &w.Tries)
 	if errors.Is(err, pgx.ErrNoRows) {
