@@ -145,3 +145,11 @@ func (l *ledger) whileLockedThen(do func(), then, sql string, args ...any) {
 	<-done
 	require.NoError(l.t, err)
 }
+
+// An index by age that does not know the newest rows has each look at them read all that came since the last vacuum.
+func TestIndexesByAgeKnowTheNewestRows(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	require.Equal(t, "", get[string](l, `select coalesce(string_agg(c.relname, ' ' order by c.relname), '') from pg_class c join pg_am a on a.oid = c.relam
+		where a.amname = 'brin' and not 'autosummarize=on' = any (coalesce(c.reloptions, '{}'))`))
+}
