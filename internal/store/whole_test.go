@@ -150,6 +150,6 @@ func (l *ledger) whileLockedThen(do func(), then, sql string, args ...any) {
 func TestIndexesByAgeKnowTheNewestRows(t *testing.T) {
 	t.Parallel()
 	l := open(t)
-	require.Equal(t, "", get[string](l, `select coalesce(string_agg(c.relname, ' ' order by c.relname), '') from pg_class c join pg_am a on a.oid = c.relam
+	require.Empty(t, get[string](l, `select coalesce(string_agg(c.relname, ' ' order by c.relname), '') from pg_class c join pg_am a on a.oid = c.relam
 		where a.amname = 'brin' and not 'autosummarize=on' = any (coalesce(c.reloptions, '{}'))`))
 }
