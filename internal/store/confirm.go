@@ -39,8 +39,8 @@ const sameTexts = 3
 func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, held string) error {
 	how, origin, key := r.Answer, message.OriginCompliance, r.SID // the one exemption from an opt-out
 	switch {
-	case how == nil:
-		how, origin, key = r.Yes.Answer, message.OriginDoubleOptIn, yesKey+r.SID
+	case linked.Confirmed && r.Yes.Answer != nil: // also where YES is a word for START
+		how, origin, key, held = r.Yes.Answer, message.OriginDoubleOptIn, yesKey+r.SID, ""
 	case r.Keyword == string(consent.Start):
 		origin = message.OriginReplyRule
 	}

@@ -31,10 +31,6 @@ func exports() []export {
 		{"events", `select to_jsonb(t) from delivery_event t where sid in (select sid from attempt where address = any ($1)) order by id`},
 		{"replies", `select to_jsonb(t) from inbound t where address = any ($1) order by received_at, sid`},
 		{"reply_tasks", `select to_jsonb(t) from reply_task t where sid in ` + wrote + ` order by seq`},
-		{"reply_decisions", `select to_jsonb(t) from reply_decision t where sid in ` + wrote + ` order by decided_at, sid`},
-		{"webhooks", `select to_jsonb(t) from webhook t where sid in ` + wrote + ` order by created_at, sid`},
-		{"questions", `select to_jsonb(t) from question t
-			where conversation_id in (select id from conversation where address = any ($1)) order by id`},
 		{"conversations", `select to_jsonb(t) from conversation t where address = any ($1) order by created_at, id`},
 		{"reply_decisions", `select to_jsonb(t) from reply_decision t where sid in ` + talk + ` order by decided_at, sid`},
 		{"questions", `select to_jsonb(t) from question t where conversation_id in (select id from conversation where address = any ($1)) order by id`},

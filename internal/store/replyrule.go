@@ -76,11 +76,12 @@ type ReplyResult struct {
 
 // Why an automatic answer was not made.
 const (
-	HeldLate   = "late"    // the reply is older than a day
-	HeldPaused = "paused"  // a human has answered a short while ago
-	HeldLoop   = "loop"    // two machines seem to talk
-	HeldNoText = "no_text" // the template has nothing for the channel
-	HeldUnsent = "unsent"  // the question without an answer never went out
+	HeldLate     = "late"     // the reply is older than a day
+	HeldPaused   = "paused"   // a human has answered a short while ago
+	HeldLoop     = "loop"     // two machines seem to talk
+	HeldNoText   = "no_text"  // the template has nothing for the channel
+	HeldUnsent   = "unsent"   // the question without an answer never went out
+	HeldAnswered = "answered" // it was a START, and was answered as such
 )
 
 // DecideReply decides the next reply that waits, exactly once: the decision, the answer, the question, the webhook and the mark are
@@ -220,6 +221,10 @@ func held(ctx context.Context, tx pgx.Tx, r *PendingReply, content *message.Cont
 	if err == nil && !loop && !r.TimedOut {
 		loop, err = sameAgain(ctx, tx, reply)
 	}
+	answered := false
+	if err == nil {
+		answered, err = hasAnswer(ctx, tx, r.SID)
+	}
 	switch {
 	case err != nil:
 		return "", err
@@ -229,12 +234,23 @@ func held(ctx context.Context, tx pgx.Tx, r *PendingReply, content *message.Cont
 		return HeldPaused, nil
 	case r.TimedOut && slices.Contains([]message.State{message.Failed, message.Undelivered, message.Suppressed, message.Expired}, r.Answered.State):
 		return HeldUnsent, nil
+	case answered:
+		return HeldAnswered, nil
 	case loop:
 		return HeldLoop, nil
 	case !content.Has(c.Channel):
 		return HeldNoText, nil
 	}
 	return "", nil
+}
+
+// hasAnswer tells whether there is an automatic answer to the reply already: to a YES that is a word for START as well.
+func hasAnswer(ctx context.Context, tx pgx.Tx, sid string) (has bool, err error) {
+	err = tx.QueryRow(ctx, `select exists (select from message where origin = 'reply_rule' and origin_key = $1)`, sid).Scan(&has)
+	if err != nil {
+		return false, fmt.Errorf("look for the answer to a reply: %w", err)
+	}
+	return has, nil
 }
 
 // queueAutomatic makes the answer, and the question that it asks.

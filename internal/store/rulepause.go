@@ -129,6 +129,8 @@ func (s *Store) ResumeRule(ctx context.Context, by RuleSwitch) (changed bool, er
 	err = s.inTx(ctx, "resume a rule", func(tx pgx.Tx) error {
 		var lock pipeline
 		queueRuleLock(&lock, by.Rule)
+		// The router counts a rule's messages before it pauses the rule. In another order the two could wait for one another.
+		lock.exec(`select from rule_count where rule = $1 order by span for update`, by.Rule)
 		if err := lock.run(ctx, tx); err != nil {
 			return err
 		}

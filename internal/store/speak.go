@@ -89,7 +89,8 @@ func (s *Store) traceOthers(ctx context.Context, t *Trace, id, messageID string)
 			select id from message where id = nullif($2, '')::uuid or record_id = $1 and $1 <> ''
 			union select message_id from attempt where sid = $1
 			union select message_id from inbound where sid = $1
-			union select id from message where origin_key = $1 and origin = any ('{reply_rule,compliance}')) order by id`, id, messageID)
+			union select id from message where origin_key = $1 and origin = any ('{reply_rule,compliance}')
+			union select id from message where origin_key = '`+yesKey+`' || $1 and origin = 'double_opt_in') order by id`, id, messageID)
 	if err != nil {
 		return fmt.Errorf("trace messages: %w", err)
 	}

@@ -17,7 +17,7 @@ type Message struct {
 	State          string   `json:"state"`
 	Reason         string   `json:"reason"`
 	Detail         string   `json:"detail,omitempty"`
-	Origin         string   `json:"origin"` // rule, human, reply_rule, compliance, console
+	Origin         string   `json:"origin"` // rule, human, reply_rule, compliance, console, double_opt_in
 	Rule           string   `json:"rule"`
 	Sender         string   `json:"sender"`
 	Template       string   `json:"template"`
