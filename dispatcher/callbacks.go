@@ -83,19 +83,21 @@ func (d *Dispatcher) applyStatuses(ctx context.Context, deliveries []*stream.Del
 	return nil
 }
 
-// statusEvent reads a status callback: its form and the query of the URL that we gave Twilio.
+// statusEvent reads a status callback: its form and the query of the URL that we gave Twilio. With an error comes whom it is about, if
+// one can read that.
 func (d *Dispatcher) statusEvent(delivery *stream.Delivery) (store.StatusEvent, error) {
 	form, received, err := readCallback(delivery)
 	if err != nil {
 		return store.StatusEvent{}, err
 	}
 	status, err := twilio.ParseStatus(form)
+	whom := store.StatusEvent{SID: status.SID, To: status.To, Channel: status.Channel, Received: received}
 	if err != nil {
-		return store.StatusEvent{}, fmt.Errorf("%w: %w", errUnreadable, err)
+		return whom, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	state, ok := twilio.StatusToState(status.Status)
 	if !ok {
-		return store.StatusEvent{}, fmt.Errorf("%w: its status is not known", errUnreadable)
+		return whom, fmt.Errorf("%w: its status is not known", errUnreadable)
 	}
 	query, err := url.ParseQuery(delivery.Get(stream.HeaderQuery))
 	if err != nil {
@@ -137,7 +139,7 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	}
 	reply, err := guard(ctx, d, func() (store.Reply, error) { return d.reply(delivery) })
 	if err != nil {
-		return d.deadLetter(ctx, stream.Callbacks, delivery, err)
+		return d.giveUpReply(ctx, delivery, held, reply, err)
 	}
 	var linked store.Linked
 	err = d.persist(ctx, held, func(ctx context.Context) (err error) {
@@ -154,7 +156,11 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	case ctx.Err() != nil:
 		return err
 	}
-	// What it says about consent counts, whatever is wrong with the rest.
+	return d.giveUpReply(ctx, delivery, held, reply, err)
+}
+
+// giveUpReply makes a dead letter of a reply. What it says about consent counts, whatever is wrong with the rest.
+func (d *Dispatcher) giveUpReply(ctx context.Context, delivery *stream.Delivery, held []*stream.Delivery, reply store.Reply, cause error) error {
 	insist := func(ctx context.Context) error {
 		if err := d.storeConsent(ctx, reply); err != nil {
 			return temporary{fmt.Errorf("the consent of a reply can't be stored, nothing is sent meanwhile: %w", err)}
@@ -164,7 +170,7 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	if err := d.persist(ctx, held, insist); err != nil {
 		return err
 	}
-	return d.deadLetter(ctx, stream.Callbacks, delivery, err)
+	return d.deadLetter(ctx, stream.Callbacks, delivery, cause)
 }
 
 // storeConsent stores what a reply says about consent without the reply, and without its text.
@@ -183,7 +189,7 @@ func (d *Dispatcher) storeConsent(ctx context.Context, reply store.Reply) error 
 }
 
 // reply reads an inbound message and what it says about consent: Twilio's own word for it when there is one, else what
-// its text says.
+// its text says. With an error comes what it says about consent, if one can read from whom it is.
 func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	form, received, err := readCallback(delivery)
 	if err != nil {
@@ -191,7 +197,11 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	}
 	in, err := twilio.ParseInbound(form)
 	if err != nil {
-		return store.Reply{}, fmt.Errorf("%w: %w", errUnreadable, err)
+		err = fmt.Errorf("%w: %w", errUnreadable, err)
+		if in.From == "" {
+			return store.Reply{}, err
+		}
+		in.MessageSID = cmp.Or(in.MessageSID, placeOf(delivery))
 	}
 	reply := store.Reply{
 		SID: in.MessageSID, Sender: senderOf(delivery), Channel: in.Channel, From: in.From, Body: in.Body, Button: in.ButtonPayload,
@@ -219,7 +229,7 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	}
 	d.noteConsent(&reply, verdict, entry)
 	reply.Yes = d.yes(&reply, entry, in.OptOutType != "")
-	return reply, nil
+	return reply, err
 }
 
 // noteConsent adds to a reply what its verdict comes to: an entry of the ledger, or a review.
@@ -249,6 +259,11 @@ func noteOf(body string, verdict consent.Verdict) string {
 // senderOf is the sender that a callback is about.
 func senderOf(delivery *stream.Delivery) string {
 	return cmp.Or(delivery.Get(stream.HeaderSender), message.DefaultSender)
+}
+
+// placeOf names a delivery by its place in the stream.
+func placeOf(delivery *stream.Delivery) string {
+	return fmt.Sprintf("%s/%d", stream.Callbacks, delivery.Seq)
 }
 
 // readCallback returns the form of a callback and when the door received it.

@@ -324,3 +324,63 @@ func TestUnreadableCallbacksGoToTheDeadLetters(t *testing.T) {
 		require.NotContains(t, letter.Reason, "teleported")
 	}
 }
+
+// A STOP that arrived counts, whatever else is wrong with what Twilio sent.
+func TestStopInABrokenCallbackCounts(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		form   url.Values
+		letter bool
+		review bool
+	}{
+		"number of media":     {form: url.Values{"NumMedia": {"x"}}},
+		"no account":          {form: url.Values{"AccountSid": {""}}},
+		"quoted message":      {form: url.Values{"OriginalRepliedMessageSid": {"../" + strings.Repeat("x", 5000)}}},
+		"another address":     {form: url.Values{"ExternalUserId": {strings.Repeat("x", 5000)}}},
+		"another SID is good": {form: url.Values{"MessageSid": {"../x"}, "SmsSid": {"SM" + strings.Repeat("e", 32)}}},
+		"long texts":          {form: url.Values{"ProfileName": {strings.Repeat("x", 9000)}, "ButtonPayload": {strings.Repeat("x", 9000)}}},
+		"no SID":              {form: url.Values{"MessageSid": {"../x"}}, letter: true},
+		"no sender":           {form: url.Values{"To": {""}}, letter: true},
+		"no sender, doubtful": {form: url.Values{"To": {"fax:1"}, "Body": {"please leave me alone"}}, letter: true, review: true},
+	}
+	w := newWorld(t, twiliosim.Config{})
+	letters, number := 0, 0
+	from := map[string]string{}
+	for name, c := range cases {
+		number++
+		from[name] = fmt.Sprintf("+1415555%04d", number)
+		c.form.Set("From", from[name])
+		if !c.form.Has("Body") {
+			c.form.Set("Body", "STOP")
+		}
+		if c.letter {
+			letters++
+		}
+		w.reply(c.form)
+	}
+	w.start()
+	w.repliesWorked()
+	for name, c := range cases {
+		states, err := w.Consent(t.Context(), []address.Address{address.Address(from[name])})
+		require.NoError(t, err)
+		state := states[address.Address(from[name])]
+		require.Equal(t, !c.review, state.Stopped(message.SMS, message.DefaultProgram), name)
+		require.Equal(t, c.review, state.UnderReview(), name)
+		require.Equal(t, c.letter, w.number(`select count(*) from inbound where address = $1`, from[name]) == 0, name)
+	}
+	require.Len(t, w.letters(), letters)
+}
+
+// The same for an error code that says so.
+func TestOptOutInABrokenStatusCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	form := url.Values{"MessageSid": {"../x"}, "MessageStatus": {"failed"}, "ErrorCode": {"21610"}, "To": {string(person)}}
+	require.NoError(t, w.publish(t.Context(), stream.KindOptOut, "", []byte(form.Encode())))
+	w.start()
+	w.repliesWorked()
+	states, err := w.Consent(t.Context(), []address.Address{person})
+	require.NoError(t, err)
+	require.True(t, states[person].Stopped(message.SMS, message.DefaultProgram))
+	require.Len(t, w.letters(), 1)
+}
