@@ -188,8 +188,7 @@ func (d *Dispatcher) storeConsent(ctx context.Context, reply store.Reply) error 
 	return nil
 }
 
-// reply reads an inbound message and what it says about consent: Twilio's own word for it when there is one, else what
-// its text says. With an error comes what it says about consent, if one can read from whom it is.
+// reply reads an inbound message and what it says about consent. With an error comes what it says about consent, if one can read from whom it is.
 func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	form, received, err := readCallback(delivery)
 	if err != nil {
@@ -204,16 +203,13 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 		in.MessageSID = cmp.Or(in.MessageSID, placeOf(delivery))
 	}
 	reply := store.Reply{
-		SID: in.MessageSID, Sender: senderOf(delivery), Channel: in.Channel, From: in.From, Body: in.Body, Button: in.ButtonPayload,
+		SID: in.MessageSID, Sender: senderOf(delivery), Channel: in.Channel, From: in.From, Body: in.Said(), Button: in.Pressed(),
 		RepliedSID: in.OriginalRepliedMessageSID, Received: received, Seq: delivery.Seq,
 	}
 	for _, media := range in.Media {
 		reply.Media = append(reply.Media, store.Media(media))
 	}
-	verdict, source := consent.Verdict{Keyword: consent.FromOptOutType(in.OptOutType), Rule: "OptOutType"}, consent.FromTwilio
-	if verdict.Keyword == consent.None {
-		verdict, source = d.Words.Classify(in.Body), consent.FromKeyword
-	}
+	verdict, source := d.verdict(&in)
 	said, seq := delivery.Stored, delivery.Seq // not the door's clock: the order of the stream is the order of a person's words
 	if delivery.Get(stream.HeaderFound) != "" || delivery.Get(stream.HeaderFirstStored) != "" {
 		seq = 0 // it came out of order, and its place says nothing
@@ -224,12 +220,28 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.RevokeProgram
 	reply.Answer = d.Answers.to(verdict.Keyword, &reply, in.OptOutType != "")
 	entry := consent.Entry{
-		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
+		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(reply.Body, verdict),
 		OccurredAt: said, Seq: seq,
 	}
 	d.noteConsent(&reply, verdict, entry)
 	reply.Yes = d.yes(&reply, entry, in.OptOutType != "")
 	return reply, err
+}
+
+// verdict is Twilio's own word for what a reply says about consent when there is one, else what its text says. A button that opts out
+// does so whatever else they say.
+func (d *Dispatcher) verdict(in *twilio.Inbound) (consent.Verdict, consent.Source) {
+	verdict, source := consent.Verdict{Keyword: consent.FromOptOutType(in.OptOutType), Rule: "OptOutType"}, consent.FromTwilio
+	if verdict.Keyword == consent.None {
+		verdict, source = d.Words.Classify(in.Said()), consent.FromKeyword
+	}
+	if verdict.Keyword == consent.Stop {
+		return verdict, source
+	}
+	if pressed, ok := d.Words.Pressed(in.ButtonPayload, in.ButtonText, in.ListID, in.ListTitle); ok {
+		return pressed, consent.FromKeyword
+	}
+	return verdict, source
 }
 
 // noteConsent adds to a reply what its verdict comes to: an entry of the ledger, or a review.

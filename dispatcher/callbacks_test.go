@@ -190,6 +190,13 @@ func TestKeywords(t *testing.T) {
 		"a NUL and broken UTF-8":     {url.Values{"Body": {"a\x00b\xff"}}, "", "", ""},
 		"nothing but a picture":      {url.Values{"NumMedia": {"1"}, "MediaUrl0": {"https://api.twilio.com/x"}, "MediaContentType0": {"image/png"}}, "", "", ""},
 		"whatsapp, a scoped id says": {url.Values{"Body": {"STOP"}, "From": {"whatsapp:US.1A2B"}, "To": {"whatsapp:" + string(whatsAppFrom)}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a button says stop":         {url.Values{"Body": {"No more offers"}, "ButtonPayload": {"opt_out"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a stop without its text":    {url.Values{"ButtonText": {"Stop promotions"}, "ButtonPayload": {"3"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a list entry says stop":     {url.Values{"Body": {"News"}, "ListId": {"unsubscribe"}, "ListTitle": {"News"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a button, start beside it":  {url.Values{"Body": {"start"}, "OptOutType": {"START"}, "ButtonPayload": {"STOP"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a button of doubt":          {url.Values{"Body": {"stop it"}, "ButtonPayload": {"STOP"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a button says cancel":       {url.Values{"Body": {"Cancel my visit"}, "ButtonPayload": {"cancel"}}, "", "", ""},
+		"a button says start":        {url.Values{"Body": {"Let's begin"}, "ButtonPayload": {"START"}}, "", "", ""},
 	}
 	w := newWorld(t, twiliosim.Config{})
 	w.start()
@@ -220,6 +227,12 @@ func TestKeywords(t *testing.T) {
 		require.Equal(t, sid, history[0].Evidence, name)
 	}
 	require.Empty(t, w.letters())
+	require.Zero(t, w.number(`select count(*) from reply_task t join inbound i on i.sid = t.sid where i.keyword = 'stop'`))
+	yes := url.Values{"From": {"+14155559999"}, "Body": {"Yes, I will come"}, "ButtonPayload": {"YES"}, "MessageSid": {"SM" + strings.Repeat("d", 32)}}
+	w.reply(yes)
+	w.repliesWorked()
+	require.Equal(t, 1, w.number(`select count(*) from reply_task t join inbound i on i.sid = t.sid where i.button = 'YES' and i.keyword = ''`),
+		"the reply rules are asked about a button that answers")
 }
 
 func TestOptedOutUntilStart(t *testing.T) {

@@ -1,6 +1,7 @@
 package twilio
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,7 +20,8 @@ type Media struct {
 	ContentType string
 }
 
-// Inbound is a message from a person. Source: Twilio, "Twilio's request to your incoming message webhook URL".
+// Inbound is a message from a person. Source: Twilio, "Twilio's request to your incoming message webhook URL"; that page does not name
+// ListId and ListTitle, which are seen with list pickers.
 type Inbound struct {
 	MessageSID                string
 	AccountSID                string // may be empty
@@ -29,8 +31,10 @@ type Inbound struct {
 	To                        address.Address // our sender
 	Body                      string
 	OptOutType                string // STOP, START or HELP, only with Advanced Opt-Out
-	ButtonText                string
+	ButtonText                string // of the quick reply that was pressed, WhatsApp only
 	ButtonPayload             string
+	ListTitle                 string // of the entry that was picked in a list, WhatsApp only
+	ListID                    string
 	OriginalRepliedMessageSID string // SID of our message that this replies to, WhatsApp only
 	ProfileName               string
 	WaID                      string // the person's WhatsApp number, without a plus
@@ -65,6 +69,8 @@ func ParseInbound(form url.Values) (Inbound, error) {
 		OptOutType:                strings.ToUpper(r.text("OptOutType")),
 		ButtonText:                r.text("ButtonText"),
 		ButtonPayload:             r.text("ButtonPayload"),
+		ListTitle:                 r.text("ListTitle"),
+		ListID:                    r.text("ListId"),
 		OriginalRepliedMessageSID: r.text("OriginalRepliedMessageSid"),
 		ProfileName:               r.text("ProfileName"),
 		WaID:                      r.text("WaId"),
@@ -82,6 +88,12 @@ func ParseInbound(form url.Values) (Inbound, error) {
 	}
 	return in, r.err
 }
+
+// Said is what the person wrote or, of a message without text, the words on what they pressed.
+func (in *Inbound) Said() string { return cmp.Or(in.Body, in.ButtonText, in.ListTitle) }
+
+// Pressed is the payload of the button or the id of the list entry that the person pressed; empty for neither.
+func (in *Inbound) Pressed() string { return cmp.Or(in.ButtonPayload, in.ListID) }
 
 // ParseStatus reads a status callback. To and From may be missing. The error is a *ParameterError, and what could be read comes with
 // it.
