@@ -84,19 +84,21 @@ func (d *Dispatcher) applyStatuses(ctx context.Context, deliveries []*stream.Del
 	return nil
 }
 
-// statusEvent reads a status callback: its form and the query of the URL that we gave Twilio.
+// statusEvent reads a status callback: its form and the query of the URL that we gave Twilio. With an error comes whom it is about, if
+// one can read that.
 func (d *Dispatcher) statusEvent(delivery *stream.Delivery) (store.StatusEvent, error) {
 	form, received, err := readCallback(delivery)
 	if err != nil {
 		return store.StatusEvent{}, err
 	}
 	status, err := twilio.ParseStatus(form)
+	whom := store.StatusEvent{SID: status.SID, To: status.To, Channel: status.Channel, Received: received}
 	if err != nil {
-		return store.StatusEvent{}, fmt.Errorf("%w: %w", errUnreadable, err)
+		return whom, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	state, ok := twilio.StatusToState(status.Status)
 	if !ok {
-		return store.StatusEvent{}, fmt.Errorf("%w: its status is not known", errUnreadable)
+		return whom, fmt.Errorf("%w: its status is not known", errUnreadable)
 	}
 	query, err := url.ParseQuery(delivery.Get(stream.HeaderQuery))
 	if err != nil {
@@ -138,7 +140,7 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	}
 	reply, err := guard(ctx, d, func() (store.Reply, error) { return d.reply(delivery) })
 	if err != nil {
-		return d.deadLetter(ctx, stream.Callbacks, delivery, err)
+		return d.giveUpReply(ctx, delivery, held, reply, err)
 	}
 	var linked store.Linked
 	err = d.persist(ctx, held, func(ctx context.Context) (err error) {
@@ -155,7 +157,11 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	case ctx.Err() != nil:
 		return err
 	}
-	// What it says about consent counts, whatever is wrong with the rest.
+	return d.giveUpReply(ctx, delivery, held, reply, err)
+}
+
+// giveUpReply makes a dead letter of a reply. What it says about consent counts, whatever is wrong with the rest.
+func (d *Dispatcher) giveUpReply(ctx context.Context, delivery *stream.Delivery, held []*stream.Delivery, reply store.Reply, cause error) error {
 	insist := func(ctx context.Context) error {
 		if err := d.storeConsent(ctx, reply); err != nil {
 			return temporary{fmt.Errorf("the consent of a reply can't be stored, nothing is sent meanwhile: %w", err)}
@@ -165,7 +171,7 @@ func (d *Dispatcher) applyReply(ctx context.Context, delivery *stream.Delivery, 
 	if err := d.persist(ctx, held, insist); err != nil {
 		return err
 	}
-	return d.deadLetter(ctx, stream.Callbacks, delivery, err)
+	return d.deadLetter(ctx, stream.Callbacks, delivery, cause)
 }
 
 // storeConsent stores what a reply says about consent without the reply, and without its text.
@@ -183,8 +189,7 @@ func (d *Dispatcher) storeConsent(ctx context.Context, reply store.Reply) error 
 	return nil
 }
 
-// reply reads an inbound message and what it says about consent: Twilio's own word for it when there is one, else what
-// its text says.
+// reply reads an inbound message and what it says about consent. With an error comes what it says about consent, if one can read from whom it is.
 func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	form, received, err := readCallback(delivery)
 	if err != nil {
@@ -192,19 +197,20 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	}
 	in, err := twilio.ParseInbound(form)
 	if err != nil {
-		return store.Reply{}, fmt.Errorf("%w: %w", errUnreadable, err)
+		err = fmt.Errorf("%w: %w", errUnreadable, err)
+		if in.From == "" {
+			return store.Reply{}, err
+		}
+		in.MessageSID = cmp.Or(in.MessageSID, placeOf(delivery))
 	}
 	reply := store.Reply{
-		SID: in.MessageSID, Sender: senderOf(delivery), Channel: in.Channel, From: in.From, Body: in.Body, Button: in.ButtonPayload,
+		SID: in.MessageSID, Sender: senderOf(delivery), Channel: in.Channel, From: in.From, Body: in.Said(), Button: in.Pressed(),
 		RepliedSID: in.OriginalRepliedMessageSID, Received: received, Seq: delivery.Seq,
 	}
 	for _, media := range in.Media {
 		reply.Media = append(reply.Media, store.Media(media))
 	}
-	verdict, source := consent.Verdict{Keyword: consent.FromOptOutType(in.OptOutType), Rule: "OptOutType"}, consent.FromTwilio
-	if verdict.Keyword == consent.None {
-		verdict, source = d.Words.Classify(in.Body), consent.FromKeyword
-	}
+	verdict, source := d.verdict(&in)
 	said, seq := delivery.Stored, delivery.Seq // not the door's clock: the order of the stream is the order of a person's words
 	if delivery.Get(stream.HeaderFound) != "" || delivery.Get(stream.HeaderFirstStored) != "" {
 		seq = 0 // it came out of order, and its place says nothing
@@ -215,12 +221,28 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.revokesProgram(in.From, said)
 	reply.Answer = d.Answers.to(verdict.Keyword, &reply, in.OptOutType != "")
 	entry := consent.Entry{
-		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(in.Body, verdict),
+		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(reply.Body, verdict),
 		OccurredAt: said, Seq: seq,
 	}
 	d.noteConsent(&reply, verdict, entry)
 	reply.Yes = d.yes(&reply, entry, in.OptOutType != "")
-	return reply, nil
+	return reply, err
+}
+
+// verdict is Twilio's own word for what a reply says about consent when there is one, else what its text says. A button that opts out
+// does so whatever else they say.
+func (d *Dispatcher) verdict(in *twilio.Inbound) (consent.Verdict, consent.Source) {
+	verdict, source := consent.Verdict{Keyword: consent.FromOptOutType(in.OptOutType), Rule: "OptOutType"}, consent.FromTwilio
+	if verdict.Keyword == consent.None {
+		verdict, source = d.Words.Classify(in.Said()), consent.FromKeyword
+	}
+	if verdict.Keyword == consent.Stop {
+		return verdict, source
+	}
+	if pressed, ok := d.Words.Pressed(in.ButtonPayload, in.ButtonText, in.ListID, in.ListTitle); ok {
+		return pressed, consent.FromKeyword
+	}
+	return verdict, source
 }
 
 // revokesProgram tells whether an opt-out in a word that was said then is about one program alone. A person whose country is not known
@@ -261,6 +283,11 @@ func noteOf(body string, verdict consent.Verdict) string {
 // senderOf is the sender that a callback is about.
 func senderOf(delivery *stream.Delivery) string {
 	return cmp.Or(delivery.Get(stream.HeaderSender), message.DefaultSender)
+}
+
+// placeOf names a delivery by its place in the stream.
+func placeOf(delivery *stream.Delivery) string {
+	return fmt.Sprintf("%s/%d", stream.Callbacks, delivery.Seq)
 }
 
 // readCallback returns the form of a callback and when the door received it.

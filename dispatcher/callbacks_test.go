@@ -190,6 +190,13 @@ func TestKeywords(t *testing.T) {
 		"a NUL and broken UTF-8":     {url.Values{"Body": {"a\x00b\xff"}}, "", "", ""},
 		"nothing but a picture":      {url.Values{"NumMedia": {"1"}, "MediaUrl0": {"https://api.twilio.com/x"}, "MediaContentType0": {"image/png"}}, "", "", ""},
 		"whatsapp, a scoped id says": {url.Values{"Body": {"STOP"}, "From": {"whatsapp:US.1A2B"}, "To": {"whatsapp:" + string(whatsAppFrom)}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a button says stop":         {url.Values{"Body": {"No more offers"}, "ButtonPayload": {"opt_out"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a stop without its text":    {url.Values{"ButtonText": {"Stop promotions"}, "ButtonPayload": {"3"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a list entry says stop":     {url.Values{"Body": {"News"}, "ListId": {"unsubscribe"}, "ListTitle": {"News"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a button, start beside it":  {url.Values{"Body": {"start"}, "OptOutType": {"START"}, "ButtonPayload": {"STOP"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a button of doubt":          {url.Values{"Body": {"stop it"}, "ButtonPayload": {"STOP"}}, "stop", consent.OptOut, consent.FromKeyword},
+		"a button says cancel":       {url.Values{"Body": {"Cancel my visit"}, "ButtonPayload": {"cancel"}}, "", "", ""},
+		"a button says start":        {url.Values{"Body": {"Let's begin"}, "ButtonPayload": {"START"}}, "", "", ""},
 	}
 	w := newWorld(t, twiliosim.Config{})
 	w.start()
@@ -220,6 +227,12 @@ func TestKeywords(t *testing.T) {
 		require.Equal(t, sid, history[0].Evidence, name)
 	}
 	require.Empty(t, w.letters())
+	require.Zero(t, w.number(`select count(*) from reply_task t join inbound i on i.sid = t.sid where i.keyword = 'stop'`))
+	yes := url.Values{"From": {"+14155559999"}, "Body": {"Yes, I will come"}, "ButtonPayload": {"YES"}, "MessageSid": {"SM" + strings.Repeat("d", 32)}}
+	w.reply(yes)
+	w.repliesWorked()
+	require.Equal(t, 1, w.number(`select count(*) from reply_task t join inbound i on i.sid = t.sid where i.button = 'YES' and i.keyword = ''`),
+		"the reply rules are asked about a button that answers")
 }
 
 func TestOptedOutUntilStart(t *testing.T) {
@@ -323,4 +336,64 @@ func TestUnreadableCallbacksGoToTheDeadLetters(t *testing.T) {
 		require.Equal(t, stream.Callbacks, letter.Stream)
 		require.NotContains(t, letter.Reason, "teleported")
 	}
+}
+
+// A STOP that arrived counts, whatever else is wrong with what Twilio sent.
+func TestStopInABrokenCallbackCounts(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		form   url.Values
+		letter bool
+		review bool
+	}{
+		"number of media":     {form: url.Values{"NumMedia": {"x"}}},
+		"no account":          {form: url.Values{"AccountSid": {""}}},
+		"quoted message":      {form: url.Values{"OriginalRepliedMessageSid": {"../" + strings.Repeat("x", 5000)}}},
+		"another address":     {form: url.Values{"ExternalUserId": {strings.Repeat("x", 5000)}}},
+		"another SID is good": {form: url.Values{"MessageSid": {"../x"}, "SmsSid": {"SM" + strings.Repeat("e", 32)}}},
+		"long texts":          {form: url.Values{"ProfileName": {strings.Repeat("x", 9000)}, "ButtonPayload": {strings.Repeat("x", 9000)}}},
+		"no SID":              {form: url.Values{"MessageSid": {"../x"}}, letter: true},
+		"no sender":           {form: url.Values{"To": {""}}, letter: true},
+		"no sender, doubtful": {form: url.Values{"To": {"fax:1"}, "Body": {"please leave me alone"}}, letter: true, review: true},
+	}
+	w := newWorld(t, twiliosim.Config{})
+	letters, number := 0, 0
+	from := map[string]string{}
+	for name, c := range cases {
+		number++
+		from[name] = fmt.Sprintf("+1415555%04d", number)
+		c.form.Set("From", from[name])
+		if !c.form.Has("Body") {
+			c.form.Set("Body", "STOP")
+		}
+		if c.letter {
+			letters++
+		}
+		w.reply(c.form)
+	}
+	w.start()
+	w.repliesWorked()
+	for name, c := range cases {
+		states, err := w.Consent(t.Context(), []address.Address{address.Address(from[name])})
+		require.NoError(t, err)
+		state := states[address.Address(from[name])]
+		require.Equal(t, !c.review, state.Stopped(message.SMS, message.DefaultProgram), name)
+		require.Equal(t, c.review, state.UnderReview(), name)
+		require.Equal(t, c.letter, w.number(`select count(*) from inbound where address = $1`, from[name]) == 0, name)
+	}
+	require.Len(t, w.letters(), letters)
+}
+
+// The same for an error code that says so.
+func TestOptOutInABrokenStatusCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	form := url.Values{"MessageSid": {"../x"}, "MessageStatus": {"failed"}, "ErrorCode": {"21610"}, "To": {string(person)}}
+	require.NoError(t, w.publish(t.Context(), stream.KindOptOut, "", []byte(form.Encode())))
+	w.start()
+	w.repliesWorked()
+	states, err := w.Consent(t.Context(), []address.Address{person})
+	require.NoError(t, err)
+	require.True(t, states[person].Stopped(message.SMS, message.DefaultProgram))
+	require.Len(t, w.letters(), 1)
 }

@@ -49,7 +49,7 @@ func (d *Dispatcher) alerts(events []store.StatusEvent) {
 func (d *Dispatcher) applyOptOut(ctx context.Context, delivery *stream.Delivery, held []*stream.Delivery) error {
 	event, err := d.statusEvent(delivery)
 	if err != nil {
-		return d.deadLetter(ctx, stream.Callbacks, delivery, err)
+		return d.giveUpOptOut(ctx, delivery, held, &event, err)
 	}
 	event.OptOut = consent.FromErrorCode // the door's table said so, whatever ours does
 	var moved []message.State
@@ -66,16 +66,23 @@ func (d *Dispatcher) applyOptOut(ctx context.Context, delivery *stream.Delivery,
 	case ctx.Err() != nil:
 		return err
 	}
+	return d.giveUpOptOut(ctx, delivery, held, &event, err)
+}
+
+// giveUpOptOut makes a dead letter of such a status, after it has counted if one can read whom it is about.
+func (d *Dispatcher) giveUpOptOut(
+	ctx context.Context, delivery *stream.Delivery, held []*stream.Delivery, event *store.StatusEvent, cause error,
+) error {
 	if event.To != "" {
 		entry := consent.Entry{
 			Org: consent.AnyOrg, Address: event.To, Channel: event.Channel, Action: consent.OptOut, Source: consent.FromErrorCode,
-			Evidence: event.SID, OccurredAt: event.Received,
+			Evidence: cmp.Or(event.SID, placeOf(delivery)), OccurredAt: event.Received,
 		}
 		if err := d.insist(ctx, entry, held); err != nil {
 			return err
 		}
 	}
-	return d.deadLetter(ctx, stream.Callbacks, delivery, err)
+	return d.deadLetter(ctx, stream.Callbacks, delivery, cause)
 }
 
 // insist stores what a person said about consent, whatever is wrong with the rest of what they said.

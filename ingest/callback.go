@@ -125,17 +125,13 @@ func (i *Ingest) publicURL(r *http.Request) string {
 	return target
 }
 
-// sid is the first of the named parameters that is given, if it can be a message's SID.
+// sid is the first of the named parameters that can be a message's SID.
 func sid(form url.Values, names ...string) (string, error) {
 	for _, name := range names {
 		value := form.Get(name)
-		if value == "" {
-			continue
+		if value != "" && len(value) <= maxSIDLength && !strings.ContainsFunc(value, notAlphanumeric) {
+			return value, nil
 		}
-		if len(value) > maxSIDLength || strings.IndexFunc(value, notAlphanumeric) >= 0 {
-			return "", errNoSID
-		}
-		return value, nil
 	}
 	return "", errNoSID
 }

@@ -150,6 +150,9 @@ func explainReply(p *policy, words *consent.Words, in rule.ReplyInput) replyExpl
 		in.Answers = answersOf(p.rules, in.Question)
 	}
 	verdict := words.Classify(in.Text)
+	if pressed, ok := words.Pressed(in.Button); ok && verdict.Keyword != consent.Stop {
+		verdict = pressed
+	}
 	e := replyExplanation{
 		Text: in.Text, Button: in.Button, Word: rule.OneWord(in.Text), Question: in.Question, Answers: in.Answers,
 		Consent: consentSays{verdict.Keyword, verdict.Language, verdict.Rule}, RuleSet: p.rules.Version(), Rules: []replyReasons{}, input: in,

@@ -49,6 +49,19 @@ func (w *Words) Classify(body string) Verdict {
 	return v
 }
 
+// Pressed tells whether one of the texts that belong to a button or a list entry, such as its payload, opts out: it must be a phrase
+// for stop, and nothing else. A bare phrase is none here, since the payload of "Cancel my visit" is cancel; nor are phrases for
+// start and help, since a person who presses a button does not see its payload.
+func (w *Words) Pressed(texts ...string) (Verdict, bool) {
+	for _, text := range texts {
+		normal := normalize(text).String()
+		if p := w.phrases[normal]; p.keyword == Stop && !p.bare {
+			return Verdict{Normal: normal}.decided(Stop, p.language, normal), true
+		}
+	}
+	return Verdict{}, false
+}
+
 func (v Verdict) decided(keyword Keyword, language, rule string) Verdict {
 	v.Keyword, v.Language, v.Rule = keyword, language, rule
 	return v

@@ -42,6 +42,24 @@ func TestClassify(t *testing.T) {
 	require.Equal(t, consent.Stop, words.Classify(long+"stop texting me").Keyword, "what stands at the end of a long text counts")
 }
 
+func TestPressed(t *testing.T) {
+	t.Parallel()
+	words := consent.DefaultWords()
+	for _, text := range []string{"STOP", "stop", "opt_out", "OPT-OUT", "unsubscribe", "STOP_ALL", "BAJA"} {
+		v, ok := words.Pressed("news", text)
+		require.True(t, ok, text)
+		require.Equal(t, consent.Stop, v.Keyword, text)
+		require.NotEmpty(t, v.Rule)
+		require.NotEmpty(t, v.Language)
+	}
+	for _, text := range []string{
+		"", "YES", "yes", "1", "confirm", "cancel", "END", "cancel_visit", "start", "help", "don't stop", "stop texting me", "please stop", "sotp", "🛑",
+	} {
+		_, ok := words.Pressed(text)
+		require.False(t, ok, text)
+	}
+}
+
 // The words that the law, Twilio and CTIA name, each by itself.
 func TestNamedWords(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package twilio
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,24 +20,26 @@ type Media struct {
 	ContentType string
 }
 
-// Inbound is a message from a person. Source: Twilio, "Twilio's request to your incoming message webhook URL".
+// Inbound is a message from a person. Source: Twilio, "Twilio's request to your incoming message webhook URL"; that page does not name
+// ListId and ListTitle, which are seen with list pickers.
 type Inbound struct {
 	MessageSID                string
-	AccountSID                string
+	AccountSID                string // may be empty
 	MessagingServiceSID       string // empty if our number is in no service
 	Channel                   message.Channel
 	From                      address.Address // the person: +E.164, or a business-scoped id
 	To                        address.Address // our sender
 	Body                      string
 	OptOutType                string // STOP, START or HELP, only with Advanced Opt-Out
-	ButtonText                string
+	ButtonText                string // of the quick reply that was pressed, WhatsApp only
 	ButtonPayload             string
+	ListTitle                 string // of the entry that was picked in a list, WhatsApp only
+	ListID                    string
 	OriginalRepliedMessageSID string // SID of our message that this replies to, WhatsApp only
 	ProfileName               string
 	WaID                      string // the person's WhatsApp number, without a plus
 	ExternalUserID            string // the person's business-scoped id where From is a number
 	MessageType               string // text, button, interactive ...
-	NumMedia                  int
 	Media                     []Media
 }
 
@@ -53,39 +56,47 @@ type StatusEvent struct {
 }
 
 // ParseInbound reads an inbound message. Unknown parameters are ignored. Text that Postgres could not store (bytes that are not
-// UTF-8, NUL) is replaced by U+FFFD. The error is a *ParameterError.
+// UTF-8, NUL) is replaced by U+FFFD. Only MessageSid, From and To must be right: any other parameter that is not as Twilio writes it
+// counts as missing, since what the person said matters more. The error is a *ParameterError, and what could be read comes with it:
+// a STOP counts even so.
 func ParseInbound(form url.Values) (Inbound, error) {
 	r := reader{form: form}
 	in := Inbound{
 		MessageSID:                r.sid("MessageSid", "SmsMessageSid", "SmsSid"),
-		AccountSID:                r.required("AccountSid"),
+		AccountSID:                r.text("AccountSid"),
 		MessagingServiceSID:       r.text("MessagingServiceSid"),
 		Body:                      r.text("Body"),
 		OptOutType:                strings.ToUpper(r.text("OptOutType")),
 		ButtonText:                r.text("ButtonText"),
 		ButtonPayload:             r.text("ButtonPayload"),
+		ListTitle:                 r.text("ListTitle"),
+		ListID:                    r.text("ListId"),
 		OriginalRepliedMessageSID: r.text("OriginalRepliedMessageSid"),
 		ProfileName:               r.text("ProfileName"),
 		WaID:                      r.text("WaId"),
 		ExternalUserID:            strings.TrimPrefix(r.text("ExternalUserId"), whatsappPrefix),
 		MessageType:               r.text("MessageType"),
-		NumMedia:                  r.number("NumMedia"),
+		Media:                     r.media(),
 	}
 	in.From, in.Channel = r.address("From", true)
 	in.To, _ = r.address("To", true)
-	for i := range min(in.NumMedia, maxMedia) {
-		n := strconv.Itoa(i)
-		if link := r.text("MediaUrl" + n); link != "" {
-			in.Media = append(in.Media, Media{URL: link, ContentType: r.text("MediaContentType" + n)})
-		}
+	if !isIdentifier(in.OriginalRepliedMessageSID) {
+		in.OriginalRepliedMessageSID = ""
 	}
-	if r.err != nil {
-		return Inbound{}, r.err
+	if len(in.ExternalUserID) > address.MaxLength || hasControls(in.ExternalUserID) {
+		in.ExternalUserID = ""
 	}
-	return in, nil
+	return in, r.err
 }
 
-// ParseStatus reads a status callback. To and From may be missing. The error is a *ParameterError.
+// Said is what the person wrote or, of a message without text, the words on what they pressed.
+func (in *Inbound) Said() string { return cmp.Or(in.Body, in.ButtonText, in.ListTitle) }
+
+// Pressed is the payload of the button or the id of the list entry that the person pressed; empty for neither.
+func (in *Inbound) Pressed() string { return cmp.Or(in.ButtonPayload, in.ListID) }
+
+// ParseStatus reads a status callback. To and From may be missing. The error is a *ParameterError, and what could be read comes with
+// it.
 func ParseStatus(form url.Values) (StatusEvent, error) {
 	r := reader{form: form}
 	event := StatusEvent{
@@ -102,10 +113,7 @@ func ParseStatus(form url.Values) (StatusEvent, error) {
 	if event.To == "" {
 		event.Channel = channel
 	}
-	if r.err != nil {
-		return StatusEvent{}, r.err
-	}
-	return event, nil
+	return event, r.err
 }
 
 // reader reads parameters and keeps the first problem.
@@ -139,12 +147,33 @@ func (r *reader) required(names ...string) string {
 	return ""
 }
 
+// sid gives the first of the names that has a SID.
 func (r *reader) sid(names ...string) string {
-	value := r.required(names...)
-	if value != "" && !isIdentifier(value) {
+	for _, name := range names {
+		if value := r.text(name); isIdentifier(value) {
+			return value
+		}
+	}
+	if r.required(names...) != "" {
 		r.fail(names[0], "is not a SID")
 	}
-	return value
+	return ""
+}
+
+// media gives the attachments that there are, whatever their number is said to be.
+func (r *reader) media() []Media {
+	count, err := strconv.Atoi(r.text("NumMedia"))
+	if err != nil && r.text("NumMedia") != "" {
+		count = maxMedia
+	}
+	var all []Media
+	for i := range min(count, maxMedia) {
+		n := strconv.Itoa(i)
+		if link := r.text("MediaUrl" + n); link != "" {
+			all = append(all, Media{URL: link, ContentType: r.text("MediaContentType" + n)})
+		}
+	}
+	return all
 }
 
 func (r *reader) number(name string) int {
@@ -174,12 +203,16 @@ func (r *reader) address(name string, required bool) (address.Address, message.C
 		r.fail(name, "is of a channel other than SMS and WhatsApp")
 	case found == "" || len(found) > address.MaxLength:
 		r.fail(name, "is empty or longer than an address can be")
-	case strings.IndexFunc(string(found), func(c rune) bool { return c < ' ' || c == 0x7f }) >= 0:
+	case hasControls(string(found)):
 		r.fail(name, "has control characters")
 	default:
 		return found, channel
 	}
 	return "", ""
+}
+
+func hasControls(text string) bool {
+	return strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
 
 // rcsPrefix stands before the number of a person whose phone speaks RCS, and before the name of the sender that they see.

@@ -89,14 +89,12 @@ func TestParseInboundProblems(t *testing.T) {
 	tests := []struct{ name, value, problem string }{
 		{"MessageSid", "", "MessageSid is missing"},
 		{"MessageSid", "../x", "MessageSid is not a SID"},
-		{"AccountSid", "", "AccountSid is missing"},
 		{"From", "", "From is missing"},
 		{"To", "", "To is missing"},
 		{"From", "messenger:123", "From is of a channel"},
 		{"From", "whatsapp:", "From is empty"},
 		{"From", "whatsapp:US." + strings.Repeat("x", 138), "From is empty or longer"},
 		{"From", "+1\n2", "From has control"},
-		{"NumMedia", "many", "NumMedia is not a number"},
 	}
 	for _, test := range tests {
 		f := inboundForm()
@@ -107,6 +105,36 @@ func TestParseInboundProblems(t *testing.T) {
 		require.ErrorContains(t, err, test.problem)
 		require.Equal(t, test.name, problem.Name)
 	}
+}
+
+// What the person said matters more than what surrounds it.
+func TestParseInboundForgives(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"AccountSid": "", "NumMedia": "x", "OriginalRepliedMessageSid": "../x", "ExternalUserId": strings.Repeat("x", 141), "SmsSid": "../x",
+	} {
+		f := inboundForm()
+		f.Set(name, value)
+		f.Set("MediaUrl0", "https://m/0")
+		in, err := twilio.ParseInbound(f)
+		require.NoError(t, err, name)
+		require.Equal(t, " hi ", in.Body)
+		require.Empty(t, in.OriginalRepliedMessageSID)
+		require.Empty(t, in.ExternalUserID)
+		require.Equal(t, name == "NumMedia", len(in.Media) == 1, name)
+	}
+	f := inboundForm()
+	f.Set("MessageSid", "../x")
+	f.Set("SmsSid", "SM2")
+	in, err := twilio.ParseInbound(f)
+	require.NoError(t, err)
+	require.Equal(t, "SM2", in.MessageSID)
+	f.Del("SmsSid")
+	f.Del("To")
+	in, err = twilio.ParseInbound(f)
+	require.Error(t, err)
+	require.Empty(t, in.MessageSID)
+	require.Equal(t, "+14155550123", string(in.From), "what can be read is read all the same")
 }
 
 func TestParseStatus(t *testing.T) {
