@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -80,13 +81,9 @@ func (s *Store) shareErasure(ctx context.Context, tx pgx.Tx, a address.Address) 
 	if len(s.erasureKeys) == 0 {
 		return nil
 	}
-	rows, err := tx.Query(ctx, `select distinct known from same_person(array[$1::text])`, string(a))
+	known, err := samePerson(ctx, tx, []string{string(a)})
 	if err != nil {
-		return fmt.Errorf("find a person's addresses: %w", err)
-	}
-	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("find a person's addresses: %w", err)
+		return err
 	}
 	var p pipeline
 	for _, key := range s.erasureKeys {
@@ -110,34 +107,114 @@ type Erasure struct {
 	Changed   map[string]int64
 }
 
-// ErasePerson takes a person's contents and addresses out of every table, in one transaction under the locks of the addresses. What
-// stays are rows without either, and a keyed hash of each address: nothing is sent to it until the person's next word. ErrInFlight
-// and ErrNoErasureKey say why it was not done. A repeated call erases what has come since.
+// erasePasses bounds how often an erasure begins again since something about the person came in meanwhile.
+const erasePasses = 5
+
+// ErrStillComing says that something about the person came in during each pass of an erasure.
+var ErrStillComing = errors.New("rows about the person keep coming in: what there was is erased, erase again for the rest")
+
+// ErasePerson takes a person's contents and addresses out of every table. What stays are rows without either, and a keyed hash of
+// each address: nothing is sent to it until the person's next word.
+//
+// What no index leads to is found first, without a lock; then, in one transaction under the locks of the addresses, these rows and
+// all that indexes lead to are changed; then it looks again, and goes on until nothing is found. ErrInFlight and ErrNoErasureKey say
+// why it was not done. A repeated call erases what has come since.
 func (s *Store) ErasePerson(ctx context.Context, a address.Address, by, note string) (Erasure, error) {
 	if len(s.erasureKeys) == 0 {
 		return Erasure{}, ErrNoErasureKey
 	}
-	done, err := s.eraseOnce(ctx, a, by, note)
-	for try := 1; retryable(err) && try < transactionTries; try++ { // whoever sends to the person takes the same locks the other way round
-		done, err = s.eraseOnce(ctx, a, by, note)
+	all, known := Erasure{Changed: map[string]int64{}}, []string{string(a)}
+	for pass := range erasePasses {
+		found, more, err := s.findPerson(ctx, known)
+		switch {
+		case err != nil:
+			return all, err
+		case pass > 0 && !more:
+			return all, nil
+		}
+		done, err := s.erasePass(ctx, known, found, by, note)
+		switch {
+		case sqlState(err) == codeInFlight:
+			return all, ErrInFlight
+		case err != nil:
+			return all, err
+		}
+		all.add(done)
+		known = known[:0] // with those that were found to be theirs in the meantime; nothing tells afterwards
+		for _, one := range all.Addresses {
+			known = append(known, string(one))
+		}
 	}
-	switch {
-	case sqlState(err) == codeInFlight:
-		return done, ErrInFlight
-	case err != nil:
-		return done, fmt.Errorf("erase a person: %w", err)
-	}
-	return done, nil
+	return all, ErrStillComing
 }
 
-func (s *Store) eraseOnce(ctx context.Context, a address.Address, by, note string) (done Erasure, err error) {
-	// Not inTx: the tables are read whole, which may take longer than a call may.
-	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		if err := lockPeople(ctx, tx, []string{string(a)}); err != nil {
+func (e *Erasure) add(more Erasure) {
+	for _, one := range more.Addresses {
+		if !slices.Contains(e.Addresses, one) {
+			e.Addresses = append(e.Addresses, one)
+		}
+	}
+	for place, n := range more.Changed {
+		e.Changed[place] += n
+	}
+}
+
+// findPerson finds the rows about a person to which no index leads, in the form that erase_person takes. It reads tables whole, and
+// so must hold no lock that anybody waits for.
+func (s *Store) findPerson(ctx context.Context, addresses []string) (found json.RawMessage, more bool, err error) {
+	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `set local enable_seqscan = on`); err != nil {
+			return err
+		}
+		known, err := samePerson(ctx, tx, addresses)
+		if err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `select coalesce(jsonb_agg(f), '[]'), count(*) > 0 from (
+				select 'record' as place, org, id, '' as part from record
+					where exists (select from jsonb_each_text(fields) v, unnest($2::text[]) p where v.value ~ p)
+				union select 'notification', org, notification_id, '' from decision
+					where detail ?| array['previous', 'previous_used'] and detail::text ~ any ($2)
+				union select 'notification', org, notification_id, '' from replayed
+					where detail ?| array['previous', 'previous_used'] and detail::text ~ any ($2)
+				union select 'once_key', org, rule, value from once_key where scope = 'recipient' and value = any ($1)
+				union select 'review', '', id::text, '' from review where address = any ($1)) f`, known, patternsOf(known)).Scan(&found, &more)
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("find what is held on a person: %w", err)
+	}
+	return found, more, nil
+}
+
+func patternsOf(addresses []string) []string {
+	patterns := make([]string, len(addresses))
+	for i, one := range addresses {
+		patterns[i] = address.Address(one).Pattern()
+	}
+	return patterns
+}
+
+// samePerson returns the addresses and all that are known to belong to the same people, in order.
+func samePerson(ctx context.Context, tx pgx.Tx, addresses []string) ([]string, error) {
+	rows, err := tx.Query(ctx, `select distinct known from same_person($1) order by known`, addresses)
+	if err != nil {
+		return nil, fmt.Errorf("find a person's addresses: %w", err)
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("find a person's addresses: %w", err)
+	}
+	return known, nil
+}
+
+// erasePass erases once what was found, and what indexes lead to.
+func (s *Store) erasePass(ctx context.Context, addresses []string, found json.RawMessage, by, note string) (done Erasure, err error) {
+	err = s.inTx(ctx, "erase a person", func(tx pgx.Tx) error { // who sends to the person takes the same locks the other way round
+		if err := lockPeople(ctx, tx, addresses); err != nil {
 			return err
 		}
 		var err error
-		if done, err = s.erase(ctx, tx, a); err != nil {
+		if done, err = s.erase(ctx, tx, addresses, found); err != nil {
 			return err
 		}
 		detail, err := json.Marshal(map[string]any{"note": clean(note), "rows": done.Changed})
@@ -145,29 +222,25 @@ func (s *Store) eraseOnce(ctx context.Context, a address.Address, by, note strin
 			return err
 		}
 		_, err = tx.Exec(ctx, `insert into audit (operator, action, subject, detail) values ($1, 'consent.erase', $2, $3)`,
-			clean(by), s.pseudonym(a), detail)
+			clean(by), s.pseudonym(address.Address(addresses[0])), detail)
 		return err
 	})
 	return done, err
 }
 
-func (s *Store) erase(ctx context.Context, tx pgx.Tx, a address.Address) (Erasure, error) {
-	rows, err := tx.Query(ctx, `select distinct known from same_person(array[$1::text]) order by known`, string(a))
-	if err != nil {
-		return Erasure{}, err
-	}
-	plain, err := pgx.CollectRows(rows, pgx.RowTo[string])
+func (s *Store) erase(ctx context.Context, tx pgx.Tx, addresses []string, found json.RawMessage) (Erasure, error) {
+	plain, err := samePerson(ctx, tx, addresses)
 	if err != nil {
 		return Erasure{}, err
 	}
 	done := Erasure{Changed: map[string]int64{}}
 	suffix := uuid.NewString()[:8] // the same person may be erased again
-	var names, patterns []string
+	var names []string
 	var hashes [][]byte
 	for _, text := range plain {
 		one := address.Address(text)
 		done.Addresses = append(done.Addresses, one)
-		names, patterns, hashes = append(names, s.pseudonym(one)+"-"+suffix), append(patterns, one.Pattern()), append(hashes, keyed(s.erasureKeys[0], text))
+		names, hashes = append(names, s.pseudonym(one)+"-"+suffix), append(hashes, keyed(s.erasureKeys[0], text))
 	}
 	var place string
 	var changed int64
@@ -178,7 +251,7 @@ func (s *Store) erase(ctx context.Context, tx pgx.Tx, a address.Address) (Erasur
 	steps.query(`select place, changed from erase_questions($1)`, count, plain)
 	steps.query(`select place, changed from erase_talk($1)`, count, plain)
 	steps.query(`select place, changed from erase_proof($1)`, count, plain)
-	steps.query(`select place, changed from erase_person($1, $2, $3)`, count, plain, names, patterns)
+	steps.query(`select place, changed from erase_person($1, $2, $3, $4)`, count, plain, names, patternsOf(plain), found)
 	if err := steps.run(ctx, tx); err != nil {
 		return done, err
 	}

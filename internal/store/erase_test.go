@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/consent"
@@ -133,6 +134,72 @@ func TestErasureBesideAClaim(t *testing.T) {
 	require.Empty(t, l.anywhere(person.Pattern()))
 }
 
+// What takes long, reading tables whole, holds nobody up: replies of the person come in, and what they bring is erased too.
+func TestErasureHoldsNoRepliesUpWhileItLooks(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.UseErasureKeys([]string{erasureKey})
+	l.accepted(person, message.SMS, "SM1")
+	blocked, err := l.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = blocked.Exec(t.Context(), `lock table record in access exclusive mode`)
+	require.NoError(t, err)
+	erased := make(chan error, 1)
+	go func() {
+		_, err := l.ErasePerson(context.Background(), person, "ana", "asked for it")
+		erased <- err
+	}()
+	l.becomes(waitsForLock, 1)
+	short, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = l.ApplyReply(short, store.Reply{SID: "IN1", Sender: "default", Channel: message.SMS, From: person, Body: "my secret", Received: time.Now()})
+	require.NoError(t, err)
+	require.NoError(t, blocked.Commit(t.Context()))
+	require.NoError(t, <-erased)
+	for _, text := range []string{person.Pattern(), "my secret"} {
+		require.Empty(t, l.anywhere(text), text)
+	}
+}
+
+const waitsForLock = `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+
+func (l *ledger) becomes(query string, want int) {
+	l.t.Helper()
+	require.Eventually(l.t, func() bool { return get[int](l, query) == want }, 10*time.Second, 10*time.Millisecond)
+}
+
+// What is written after the look, and before the locks are had, is found by the next look.
+func TestErasureLooksAgain(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.UseErasureKeys([]string{erasureKey})
+	l.accepted(person, message.SMS, "SM1")
+	held, err := l.db.Begin(t.Context())
+	require.NoError(t, err)
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(person))
+	_, err = held.Exec(t.Context(), `select pg_advisory_xact_lock($1, $2)`, 0x62656b, int32(h.Sum32()))
+	require.NoError(t, err)
+	done := make(chan store.Erasure, 1)
+	go func() {
+		all, err := l.ErasePerson(context.Background(), person, "ana", "asked for it")
+		assert.NoError(t, err)
+		done <- all
+	}()
+	l.becomes(waitsForLock, 1)
+	l.exec(`insert into record (org, id, object, fields) values ($1, '003000000000009AAA', 'Contact', '{"Mobile": "(415) 555-0100"}')`, string(org))
+	l.exec(`update decision set detail = '{"previous": {"Mobile": "415.555.0100"}}'`)
+	l.exec(`insert into replayed (org, notification_id, replay_id, mode, result, stream_seq, detail)
+		select org, notification_id, 'x', 'replay', 'decided', 1, '{"previous": {"Mobile": "415.555.0100"}}' from decision limit 1`)
+	l.exec(`insert into once_key values ($1, 'r', 'recipient', $2, 'x')`, string(org), string(person))
+	require.NoError(t, held.Commit(t.Context()))
+	all := <-done
+	require.Empty(t, l.anywhere(person.Pattern()))
+	require.Equal(t, []addr{person}, all.Addresses)
+	require.EqualValues(t, 1, all.Changed["record"])
+	require.EqualValues(t, 1, all.Changed["message"])
+}
+
 // Whose id was erased before anybody knew the number: the number is suppressed when they are found to be one person.
 func TestErasureCountsForAnAddressThatIsFoundLater(t *testing.T) {
 	t.Parallel()
@@ -170,7 +237,7 @@ func TestAnErasureThatAnAnswerWaitsFor(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return get[int](l, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
 	}, 10*time.Second, 10*time.Millisecond)
-	_, err = held.Exec(t.Context(), `select * from erase_person(array[$1], array['erased:x'], array[$2])`, string(person), person.Pattern())
+	_, err = held.Exec(t.Context(), `select * from erase_person(array[$1], array['erased:x'], array[$2], '[]')`, string(person), person.Pattern())
 	require.NoError(t, err)
 	require.NoError(t, held.Commit(t.Context()))
 	require.NoError(t, <-answered)
