@@ -198,6 +198,25 @@ func (r *root) refuse(p *policy) error {
 	return errSilent
 }
 
+// tell writes all mistakes and warnings of a policy, for the commands that check, and fails if there are mistakes.
+func (r *root) tell(p *policy, asJSON bool) error {
+	for _, m := range p.mistakes {
+		if !asJSON {
+			r.complain("%s\n", m)
+		} else if err := r.printJSON(m); err != nil {
+			return err
+		}
+	}
+	n := p.count("error")
+	if n == 0 {
+		return nil
+	}
+	if !asJSON {
+		r.complain("%s\n", plural(n, "mistake"))
+	}
+	return errSilent
+}
+
 // complain writes to the standard error.
 func (r *root) complain(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.streams.Err, format, args...)

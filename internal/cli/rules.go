@@ -49,21 +49,8 @@ func (r *root) rulesCheck() *cobra.Command {
 }
 
 func (r *root) reportCheck(p *policy, tests int, asJSON bool) error {
-	for _, m := range p.mistakes {
-		if !asJSON {
-			r.complain("%s\n", m)
-		} else if err := r.printJSON(m); err != nil {
-			return err
-		}
-	}
-	if n := p.count("error"); n > 0 {
-		if !asJSON {
-			r.complain("%s\n", plural(n, "mistake"))
-		}
-		return errSilent
-	}
-	if asJSON {
-		return nil
+	if err := r.tell(p, asJSON); err != nil || asJSON {
+		return err
 	}
 	files := map[string]bool{}
 	for _, one := range p.rules.Rules() {

@@ -96,23 +96,11 @@ func (r *root) templatesLint() *cobra.Command {
 			if err := p.loadTemplates(); err != nil {
 				return err
 			}
-			for _, m := range p.mistakes {
-				if !asJSON {
-					r.complain("%s\n", m)
-				} else if err := r.printJSON(m); err != nil {
-					return err
-				}
+			if err := r.tell(p, asJSON); err != nil || asJSON {
+				return err
 			}
-			if n := p.count("error"); n > 0 {
-				if !asJSON {
-					r.complain("%s\n", plural(n, "mistake"))
-				}
-				return errSilent
-			}
-			if !asJSON {
-				r.printf("%s in %s are good, %s\n", plural(len(p.templates.Names()), "template"), p.tplDir,
-					plural(p.count("warning"), "warning"))
-			}
+			r.printf("%s in %s are good, %s\n", plural(len(p.templates.Names()), "template"), p.tplDir,
+				plural(p.count("warning"), "warning"))
 			return nil
 		},
 	}
