@@ -62,11 +62,6 @@ func dana() person {
 	return person{"Dana", "+14155550104", "003000000000004AAA", "en", ""}
 }
 
-// eli lives in Nevada, where it is night.
-func eli() person {
-	return person{"Eli", "+17025550105", "003000000000005AAA", "en", ""}
-}
-
 // fay is not content.
 func fay() person {
 	return person{"Fay", "+14155550106", "003000000000006AAA", "en", ""}
@@ -81,6 +76,7 @@ type story struct {
 	saved   []saved   // every notification, for the account at the end
 	written []written // every reply
 	anas    salesforcesim.Saved
+	night   night
 }
 
 type saved struct {

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/beckonhq/beckon/internal/app"
@@ -187,19 +186,16 @@ func approvedTemplates() map[string]string {
 	}
 }
 
-// daylight is a table of hours with which the story goes the same way at any time: in California nobody is ever asleep, and in Nevada it
-// is night until three days from now.
-func daylight(now time.Time) string {
-	const days = 3
-	opens := strings.ToLower(now.UTC().AddDate(0, 0, days).Format("Mon"))
-	return fmt.Sprintf(`countries:
+// daylight is a table of hours in which nobody in California is ever asleep, so that the story goes the same way at any time. Elsewhere
+// it is night when it is night.
+const daylight = `countries:
   US:
     windows: {daily: "00:00-24:00"}
     regions:
       CA: {windows: {daily: "00:00-24:00"}}
-      NV: {windows: {%s: "00:00-24:00"}}
-`, opens)
-}
+      NV: {windows: {daily: "08:00-20:00"}}
+      GU: {windows: {daily: "08:00-20:00"}}
+`
 
 // startApp starts Beckon with a configuration file, so that other commands can be pointed at it too.
 func (w *world) startApp(ctx context.Context) error {
@@ -228,7 +224,7 @@ shutdown_timeout: 10s
 	if w.opts.PostgresBin != "" {
 		text += fmt.Sprintf("postgres:\n  bin: %q\n", w.opts.PostgresBin)
 	}
-	if err := os.WriteFile(w.hoursFile(), []byte(daylight(time.Now())), 0o600); err != nil {
+	if err := os.WriteFile(w.hoursFile(), []byte(daylight), 0o600); err != nil {
 		return fmt.Errorf("write the quiet hours: %w", err)
 	}
 	if err := os.WriteFile(w.configFile(), []byte(text), 0o600); err != nil {
