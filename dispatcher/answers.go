@@ -6,6 +6,7 @@ import (
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
+	"github.com/beckonhq/beckon/internal/twilio"
 	"github.com/beckonhq/beckon/templates"
 )
 
@@ -19,19 +20,23 @@ const confirmWithin = 5 * time.Minute
 // zero value says nothing.
 type Answers struct {
 	Render   func(template, language string) (message.Content, error)
-	Twilio   func(sender string, channel message.Channel) bool // answers itself
+	Twilio   func(sender string, channel message.Channel) bool // answers its own words itself
 	PerHour  int                                               // most automatic answers to one person by one sender
 	Question func(language, program string) (message.Content, error)
 	AskBy    string // the sender that asks; empty: the default one
 }
 
 // to is the answer to a reply; nil when there is none to give. With Advanced Opt-Out Twilio says that it took the reply for a
-// keyword: then it has answered.
+// keyword: then it has answered. Without, it answers its own words and no others. Where it keeps people who said STOP from us, no other
+// word opens the way again, and so a START in other words is not answered there.
 func (a Answers) to(keyword consent.Keyword, reply *store.Reply, took bool) *store.Confirmation {
 	template := map[consent.Keyword]string{
 		consent.Stop: templates.OptOutConfirmation, consent.Help: templates.Help, consent.Start: templates.OptInAgain,
 	}[keyword]
-	if a.Render == nil || template == "" || took || a.Twilio(reply.Sender, reply.Channel) {
+	if a.Render == nil || template == "" || took {
+		return nil
+	}
+	if a.Twilio(reply.Sender, reply.Channel) && (keyword == consent.Start || twilio.IsKeyword(reply.Body)) {
 		return nil
 	}
 	return a.confirmation(template)

@@ -77,6 +77,34 @@ func TestStopAndHelpAreAnsweredOnce(t *testing.T) {
 	require.Equal(t, 2, w.number(`select count(*) from message where origin_key in ('SM00000000000000000000000000000a01', 'SM00000000000000000000000000000a03')`))
 }
 
+// On SMS Twilio answers its own words. What people say in others it passes on, and nobody else will answer.
+func TestOtherWordsThanTwiliosAreAnswered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	w.answering()
+	for _, body := range []string{"HELP", "ayuda", "Por favor, no me manden mas mensajes", "stop please", "STOP"} {
+		w.reply(url.Values{"Body": {body}})
+	}
+	w.repliesWorked()
+	require.Equal(t, 2, w.answered())
+	require.True(t, w.wait(func() bool { return len(w.outbound()) == 2 }))
+	require.Contains(t, w.outbound()[0].Body, "Reply STOP")
+	require.Contains(t, w.outbound()[1].Body, "Acme: You have opted out")
+}
+
+// Twilio keeps the person from us until they say START in its words.
+func TestStartInOtherWordsThanTwiliosIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	w.answering()
+	for _, body := range []string{"STOP", "iniciar"} {
+		w.reply(url.Values{"Body": {body}})
+	}
+	w.repliesWorked()
+	require.Equal(t, 1, w.number(`select count(*) from consent where action = 're_opt_in'`))
+	require.Zero(t, w.number(`select count(*) from message`))
+}
+
 // A START that ends an opt-out is answered once, through all gates: a STOP after it suppresses the answer.
 func TestStartIsAnsweredOnce(t *testing.T) {
 	t.Parallel()

@@ -61,11 +61,15 @@ func (r *root) consentShow() *cobra.Command {
 					return r.printJSON(v)
 				}
 				r.writeConsentState(&v)
-				if len(v.History) == 0 {
+				switch {
+				case len(v.History) > 0:
+					return r.writeConsentHistory(v.History)
+				case v.Review:
+					r.printf("no entry on record\n")
+				default:
 					r.printf("no entry on record: transactional messages may be sent, marketing needs an opt-in\n")
-					return nil
 				}
-				return r.writeConsentHistory(v.History)
+				return nil
 			})
 		},
 	}

@@ -120,7 +120,7 @@ func senderSettings() []senderSetting {
 			func(s *Sender) value { return rate(&s.Rate) }),
 		key("concurrency", "How many of its calls go on at once, in each dispatcher; none: dispatch.concurrency.",
 			func(s *Sender) value { return number(&s.Concurrency, 1, 10_000) }),
-		key("twilio_answers", "On which channels Twilio itself answers STOP and HELP: sms, whatsapp, both or none; none given: replies.twilio_answers.",
+		key("twilio_answers", "On which channels Twilio itself answers its own words for STOP and HELP: sms, whatsapp, both or none; none given: replies.twilio_answers.",
 			func(s *Sender) value { return whoAnswers(&s.TwilioAnswers) }),
 		key("account_sid", "Its own Twilio account, AC...; none: that of the section twilio.",
 			func(s *Sender) value { return sid(&s.Account.AccountSID, "AC") }),
