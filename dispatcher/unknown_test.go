@@ -230,7 +230,8 @@ func TestTwoDispatchersSendEachMessageOnce(t *testing.T) {
 type awayLedger struct {
 	Ledger
 
-	away atomic.Bool
+	leaves bool // with the first claim
+	away   atomic.Bool
 }
 
 func (a *awayLedger) err() error {
@@ -244,7 +245,11 @@ func (a *awayLedger) Claim(ctx context.Context, r store.ClaimRequest) (*store.Cl
 	if err := a.err(); err != nil {
 		return nil, err
 	}
-	return a.Ledger.Claim(ctx, r)
+	result, err := a.Ledger.Claim(ctx, r)
+	if err == nil && len(result.Claimed) > 0 && a.leaves {
+		a.away.Store(true)
+	}
+	return result, err
 }
 
 func (a *awayLedger) Record(ctx context.Context, outcomes []store.Outcome) error {
@@ -287,15 +292,12 @@ func TestOutcomesWaitForALedgerThatIsAway(t *testing.T) {
 func TestStopWithALedgerThatIsAwayEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, twiliosim.Config{})
-	ledger := &awayLedger{Ledger: w.Store}
 	config := w.config()
-	config.Ledger, config.SendTimeout = ledger, 600*time.Millisecond
-	w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.Slow, DelayMS: 100})
+	config.Ledger, config.SendTimeout = &awayLedger{Ledger: w.Store, leaves: true}, 600*time.Millisecond
 	w.shut.Store(true)
 	stop := w.run(config)
 	id := w.queue(sms(person, "x"))[0]
 	require.True(t, w.wait(func() bool { return w.sim.Stats().Creates == 1 }))
-	ledger.away.Store(true)
 	stop()
 	require.Equal(t, message.Sending, w.message(id).State)
 	w.exec(`update live_attempt set lease_until = now() - interval '1 second'`)
