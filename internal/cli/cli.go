@@ -14,6 +14,7 @@ import (
 
 	"github.com/beckonhq/beckon/internal/app"
 	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/store"
 )
 
 // version is stamped by the build (-ldflags "-X ...").
@@ -61,7 +62,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitGood
-	case errors.As(err, &usage), errors.As(err, &malformed), errors.As(err, &missing), errors.Is(err, app.ErrSetup):
+	case errors.As(err, &usage), errors.As(err, &malformed), errors.As(err, &missing), errors.Is(err, app.ErrSetup), errors.Is(err, store.ErrNoErasureKey):
 		return exitUsage
 	}
 	return exitFailed
