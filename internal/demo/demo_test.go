@@ -81,7 +81,7 @@ func TestTheStory(t *testing.T) {
 		`runs them, without a restart`,
 		`payment-plan-offer is suppressed: no_consent`,
 		`invoice INV-0042 for \$1,200\.50`,
-		`payment-overdue waits: quiet_hours, until \w+day, 0[78]:\d\d UTC`,
+		`payment-overdue waits: quiet_hours, until \w+day, 09:\d\d in Nevada`,
 		`rule case-rated-low takes it and asks for the reason.*signature is right: rule case-rated-low, reply "2"`,
 		`signature is right: rule rating-reason-given, reply "Price"`,
 		`assigned to lee, no rule answers for 4 hours`,

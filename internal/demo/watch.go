@@ -149,7 +149,7 @@ func (s *story) tellMessage(who person, m *store.MessageTrace) {
 		s.say(beckon, "%s is suppressed: %s.", m.Rule, m.Reason)
 	}
 	if m.State == message.Queued && m.Reason == message.ReasonQuietHours && s.first("night", m.ID) {
-		s.say(beckon, "%s waits: %s, until %s UTC.", m.Rule, m.Reason, m.NotBefore.UTC().Format("Monday, 15:04"))
+		s.say(beckon, "%s waits: %s, until %s.", m.Rule, m.Reason, morning(m.NotBefore))
 	}
 }
 

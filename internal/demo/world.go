@@ -187,8 +187,8 @@ func approvedTemplates() map[string]string {
 	}
 }
 
-// daylight is a table of hours with which the story goes the same way at any time: in California nobody is ever asleep, and in Nevada it
-// is night until three days from now.
+// daylight is a table of hours with which the story goes the same way at any time: in California nobody is ever asleep, and in Nevada
+// nothing may be sent before the morning in three days.
 func daylight(now time.Time) string {
 	const days = 3
 	opens := strings.ToLower(now.UTC().AddDate(0, 0, days).Format("Mon"))
@@ -197,7 +197,7 @@ func daylight(now time.Time) string {
     windows: {daily: "00:00-24:00"}
     regions:
       CA: {windows: {daily: "00:00-24:00"}}
-      NV: {windows: {%s: "00:00-24:00"}}
+      NV: {windows: {%s: "09:00-24:00"}}
 `, opens)
 }
 
