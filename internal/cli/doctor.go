@@ -46,8 +46,9 @@ func (r *root) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the whole installation and say what to do",
-		Long: "Look at the configuration, rules, templates, reactions, opt-out words, quiet hours, data directory, NATS, Postgres, sender, public URL, certificates, the running server\n" +
-			"and Twilio, in this order, and say what to do about each problem. Nothing is changed and nothing is sent.\n\n" +
+		Long: "Look at the configuration, rules, templates, reactions, opt-out words, quiet hours, data directory, NATS, Postgres,\n" +
+			"sender, public URL, certificates, the running server and Twilio, in this order, and say what to do about each problem.\n" +
+			"Nothing is changed and nothing is sent.\n\n" +
 			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.",
 		Example: "  beckon doctor\n  beckon doctor --offline --json",
 		Args:    noArgs,
@@ -211,10 +212,9 @@ func (d *doctor) hours(context.Context) []finding {
 	if d.cfg.QuietHours.File != "" {
 		text += " and " + d.cfg.QuietHours.File
 	}
-	text += "; time zone data "
 	zones, old := law.Zones().Version()
 	if old != "" {
-		return say(warning, text+zones, old)
+		return say(warning, text, old)
 	}
-	return say(good, text+zones, "")
+	return say(good, text+"; time zone data "+zones, "")
 }
