@@ -198,7 +198,7 @@ func speaker(t view.Turn) string {
 func said(t view.Turn) string {
 	text := oneLine(t.Text)
 	if text == "" && t.Template != "" {
-		text = "(template " + t.Template + ")"
+		text = "(template " + t.Template + placeholders(t.Variables) + ")"
 	}
 	parts := []string{text}
 	for _, m := range t.Media {
