@@ -57,7 +57,7 @@ func (s *Set) lintOwn(t *entry) []Warning {
 	}
 	for _, language := range s.Languages(t.name) {
 		content, err := s.Render(t.name, language, vars)
-		why := ""
+		var why string
 		switch {
 		case err != nil:
 			why = err.Error()

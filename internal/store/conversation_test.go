@@ -101,8 +101,8 @@ func TestTurnsShowWhatWent(t *testing.T) {
 	queued := func(n int) string {
 		result, err := l.Decide(t.Context(), []store.Envelope{envelope(l.seq.Add(1), note(n, n))}, makes(func(p store.Pending) []store.NewMessage {
 			d := draft(p, person)
-			d.Message.Channels = []message.Channel{message.WhatsApp}
-			d.Message.Content = message.Content{WhatsApp: &message.WhatsAppContent{ContentSID: "HX1", Variables: map[string]string{"1": "Ana"}, Text: "Hi, Ana!"}}
+			d.Channels = []message.Channel{message.WhatsApp}
+			d.Content = message.Content{WhatsApp: &message.WhatsAppContent{ContentSID: "HX1", Variables: map[string]string{"1": "Ana"}, Text: "Hi, Ana!"}}
 			return []store.NewMessage{d}
 		}))
 		require.NoError(t, err)
