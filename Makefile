@@ -23,7 +23,7 @@ build: ## Build bin/beckon, static, with its version
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/beckon ./cmd/beckon
 
 .PHONY: demo
-demo: setup build ## Play the Closed Won story against simulators: no accounts needed, ends by itself
+demo: setup build ## Play a story against simulators: no accounts needed, ends by itself
 	@bin/beckon demo
 
 .PHONY: run

@@ -25,6 +25,7 @@ type compose struct {
 	Beckon   any                `yaml:"x-beckon"` //nolint:tagliatelle // Compose's own name for an extension
 	Belt     any                `yaml:"x-belt"`   //nolint:tagliatelle // Compose's own name for an extension
 	Ledger   any                `yaml:"x-ledger"` //nolint:tagliatelle // Compose's own name for an extension
+	People   any                `yaml:"x-people"` //nolint:tagliatelle // Compose's own name for an extension
 	Health   any                `yaml:"x-health"` //nolint:tagliatelle // Compose's own name for an extension
 	Services map[string]service `yaml:"services"`
 	Networks map[string]struct {
@@ -261,6 +262,11 @@ func TestEachRoleGetsWhatItNeeds(t *testing.T) {
 		}
 	}
 	require.NotContains(t, c.Services["ingest"].Environment, "BECKON_DATABASE_URL", "the door holds no database connection")
+	for _, name := range []string{"router", "dispatcher"} {
+		require.Contains(t, c.Services[name].Environment, "BECKON_ERASURE_KEY", "%s sends nothing without a key that was used", name)
+		require.Contains(t, c.Services[name].Networks, "outside", "%s calls other servers: Twilio, or webhooks of reply rules", name)
+	}
+	require.Contains(t, c.Services["router"].Environment, "BECKON_WEBHOOK_SECRET", "without it webhooks wait for ever")
 
 	demo := envFile(t, "deploy/demo.env")
 	for role, server := range map[string]string{"BECKON_NATS_URL": "nats:4222", "BECKON_DATABASE_URL": "postgres:5432"} {

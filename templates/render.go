@@ -176,13 +176,14 @@ type Warning struct {
 }
 
 // Lint looks at the fixed parts of the SMS texts: characters that force UCS-2, which more than doubles the price, with
-// their place in the text, and texts that need several segments before any variable is filled in. Sorted by template
-// and language.
+// their place in the text, and texts that need several segments before any variable is filled in; and at Beckon's own
+// texts that could not be used. Sorted by template and language.
 func (s *Set) Lint() []Warning {
 	var out []Warning
 	for _, name := range s.Names() {
 		t := s.byName[name]
 		out = append(out, lintMedia(t)...)
+		out = append(out, s.lintOwn(t)...)
 		for _, lang := range slices.Sorted(maps.Keys(t.sms.values)) {
 			one := t.sms.values[lang]
 			for _, words := range lintText(one) {

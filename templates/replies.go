@@ -45,6 +45,34 @@ func NewReplies(own func() *Set, business, contact string) (*Replies, error) {
 	return &Replies{own: own, shipped: shipped, vars: map[string]any{"business": business, "contact": contact}}, nil
 }
 
+// lintOwn warns of a file that has the name of one of Beckon's own texts and would not be used, see Replies.
+func (s *Set) lintOwn(t *entry) []Warning {
+	vars := map[string]any{"business": "Example", "contact": "example.com", "program": "news"}
+	switch t.name {
+	case DoubleOptIn:
+	case OptOutConfirmation, OptInAgain, Help, OptInConfirmation:
+		delete(vars, "program")
+	default:
+		return nil
+	}
+	for _, language := range s.Languages(t.name) {
+		content, err := s.Render(t.name, language, vars)
+		var why string
+		switch {
+		case err != nil:
+			why = err.Error()
+		case content.SMS == nil:
+			why = "it has nothing for sms"
+		case content.WhatsApp == nil:
+			why = "it has nothing for whatsapp"
+		default:
+			continue
+		}
+		return []Warning{{Template: t.name, Language: language, File: t.file, Message: "the shipped text goes in its place: " + why}}
+	}
+	return nil
+}
+
 // Render gives an answer in a language. What the own template cannot say, the shipped one does: an answer to STOP is never lost to
 // a mistake in a file.
 func (r *Replies) Render(name, language string) (message.Content, error) {

@@ -78,3 +78,28 @@ func TestOwnReplies(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, content.SMS.Text, "Ana.", "the set of the moment counts")
 }
+
+// What would silently not be used is warned about.
+func TestLintSaysWhichOwnRepliesAreNotUsed(t *testing.T) {
+	t.Parallel()
+	both := func(text string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(`{sms: {en: "` + text + `"}, whatsapp: {text: {en: "` + text + `"}}}`)}
+	}
+	own, err := templates.Load(fstest.MapFS{
+		"help.yaml":                 both("Ask {{.contact}} about {{.program}}"),
+		"double-opt-in.yaml":        both("{{.business}}: news of {{.program}}?"),
+		"opt-in-again.yaml":         {Data: []byte(`{sms: {en: "Back again"}}`)},
+		"opt-in-confirmation.yaml":  {Data: []byte(`{sms: {en: "In", es: "Dentro, {{.business}}"}, whatsapp: {text: {en: "In"}}}`)},
+		"opt-out-confirmation.yaml": {Data: []byte(`{whatsapp: {text: {en: "Out"}}}`)},
+		"welcome.yaml":              {Data: []byte(`{sms: {en: "Hi {{.first_name}}"}}`)},
+	})
+	require.NoError(t, err)
+	said := map[string]string{}
+	for _, w := range own.Lint() {
+		said[w.File] = w.Message
+	}
+	require.Len(t, said, 3)
+	require.Regexp(t, `^the shipped text goes in its place: .*program`, said["help.yaml"])
+	require.Equal(t, "the shipped text goes in its place: it has nothing for whatsapp", said["opt-in-again.yaml"])
+	require.Equal(t, "the shipped text goes in its place: it has nothing for sms", said["opt-out-confirmation.yaml"])
+}

@@ -176,7 +176,7 @@ func (r *root) consentClassify() *cobra.Command {
 				return r.printJSON(map[string]string{"keyword": string(v.Keyword), "language": v.Language, "rule": v.Rule, "normal": v.Normal})
 			}
 			shown := map[consent.Keyword]string{
-				consent.Stop: "an opt-out", consent.Review: "for review: it may be an opt-out", consent.Start: "an opt-in",
+				consent.Stop: "an opt-out", consent.Review: "for review: it may be an opt-out", consent.Start: "the end of an opt-out, and no opt-in to marketing",
 				consent.Help: "a request for help", consent.None: "an ordinary reply",
 			}
 			r.printf("%s\n", shown[v.Keyword])

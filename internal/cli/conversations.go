@@ -198,7 +198,7 @@ func speaker(t view.Turn) string {
 func said(t view.Turn) string {
 	text := oneLine(t.Text)
 	if text == "" && t.Template != "" {
-		text = "(template " + t.Template + ")"
+		text = "(template " + t.Template + placeholders(t.Variables) + ")"
 	}
 	parts := []string{text}
 	for _, m := range t.Media {
@@ -221,7 +221,7 @@ func (r *root) conversationsReply() *cobra.Command {
 		Use:   "reply <id|number> (--text <text> | --template <name>)",
 		Short: "Answer in a conversation",
 		Long: "Answer in a conversation, on its channel. The message goes the way of all messages: an opt-out stops it. Reply rules pause for\n" +
-			"a while (replies.pause). On WhatsApp free text is allowed for 24 hours after the person's last message; later an approved\n" +
+			"a while (BECKON_REPLY_PAUSE). On WhatsApp free text is allowed for 24 hours after the person's last message; later an approved\n" +
 			"template is: --template names one of the template files, --var gives its variables.",
 		Example: "  beckon conversations reply +14155550123 --text 'We are on our way.'\n" +
 			"  beckon conversations reply 019ab0c4-... --template appointment-reminder --var first_name=Ana --language es",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,26 +37,41 @@ type finding struct {
 
 // doctor looks at one installation.
 type doctor struct {
+	doctorFlags
+
 	cfg     *config.Config
 	running embedded.Addresses // of the serve that runs on the data directory; zero without one
+}
+
+type doctorFlags struct {
+	roles   []string // those that run with this configuration
 	offline bool
 }
 
 func (r *root) doctor() *cobra.Command {
-	var asJSON, offline bool
+	var flags doctorFlags
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the whole installation and say what to do",
-		Long: "Look at the configuration, rules, templates, reactions, opt-out words, quiet hours, data directory, NATS, Postgres, sender, public URL, certificates, the running server\n" +
-			"and Twilio, in this order, and say what to do about each problem. Nothing is changed and nothing is sent.\n\n" +
-			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.",
-		Example: "  beckon doctor\n  beckon doctor --offline --json",
+		Long: "Look at the configuration, rules, templates, reactions, opt-out words, quiet hours, data directory, NATS, Postgres,\n" +
+			"sender, public URL, certificates, the running server and Twilio, in this order, and say what to do about each problem.\n" +
+			"Nothing is changed and nothing is sent.\n\n" +
+			"OK is good, WARN works but should be looked at, FAIL does not work, SKIP was not looked at. Exit code 1: there is a FAIL.\n" +
+			"Where each role has a configuration of its own, name the roles of this one.",
+		Example: "  beckon doctor\n  beckon doctor --roles dispatcher\n  beckon doctor --offline --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.report(r.diagnose(cmd.Context(), offline), asJSON)
+			for _, role := range flags.roles {
+				if !slices.Contains(config.Roles(), role) {
+					return usagef("there is no role %q: the roles are %s", role, strings.Join(config.Roles(), ", "))
+				}
+			}
+			return r.report(r.diagnose(cmd.Context(), flags), asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&offline, "offline", false, "do not call Twilio")
+	cmd.Flags().BoolVar(&flags.offline, "offline", false, "do not call Twilio")
+	cmd.Flags().StringSliceVar(&flags.roles, "roles", config.Roles(), "the roles to check for, comma-separated")
 	jsonFlag(cmd, &asJSON, "one JSON object a line")
 	cmd.AddCommand(r.doctorTwilio())
 	return cmd
@@ -89,7 +105,7 @@ func (r *root) report(findings []finding, asJSON bool) error {
 }
 
 // diagnose runs the checks in order.
-func (r *root) diagnose(ctx context.Context, offline bool) []finding {
+func (r *root) diagnose(ctx context.Context, flags doctorFlags) []finding {
 	cfg, err := r.load()
 	var malformed *config.Error
 	switch {
@@ -102,35 +118,46 @@ func (r *root) diagnose(ctx context.Context, offline bool) []finding {
 	case err != nil:
 		return []finding{{"configuration", bad, err.Error(), "nothing else was looked at"}}
 	}
-	d := &doctor{cfg: cfg, offline: offline}
+	d := &doctor{doctorFlags: flags, cfg: cfg}
 	d.running, _ = embedded.ReadAddresses(cfg.DataDir) // why there is none is told by the check of the data directory
 	var findings []finding
+	const door, router, dispatcher = config.RoleIngest, config.RoleRouter, config.RoleDispatcher
 	for _, check := range []struct {
 		name string
 		look func(context.Context) []finding
+		of   []string // the roles that need it; none: all do
 	}{
-		{"configuration", d.configuration},
-		{"rules", func(context.Context) []finding { return d.policy(r) }},
-		{"reactions", d.reactions},
-		{"opt-out words", d.words},
-		{"quiet hours", d.hours},
-		{"data directory", d.dataDir},
-		{"NATS", d.nats},
-		{"Postgres", d.postgres},
-		{"sender", d.sender},
-		{"public URL", d.publicURL},
-		{"certificates", d.certificates},
-		{"server", d.server},
-		{"Twilio", d.twilio},
+		{"configuration", d.configuration, nil},
+		{"rules", func(context.Context) []finding { return d.policy(r) }, []string{router}},
+		{"reactions", d.reactions, []string{door, dispatcher}},
+		{"opt-out words", d.words, []string{dispatcher}},
+		{"quiet hours", d.hours, []string{router, dispatcher}},
+		{"data directory", d.dataDir, nil},
+		{"NATS", d.nats, nil},
+		{"Postgres", d.postgres, []string{router, dispatcher}},
+		{"sender", d.sender, []string{dispatcher}},
+		{"public URL", d.publicURL, []string{door, dispatcher}},
+		{"certificates", d.certificates, []string{door}},
+		{"server", d.server, nil},
+		{"Twilio", d.twilio, []string{dispatcher}},
 	} {
 		limited, cancel := context.WithTimeout(ctx, checkTimeout)
-		for _, f := range check.look(limited) {
+		look := check.look
+		if !d.concerns(check.of) {
+			look = func(context.Context) []finding { return say(skipped, "not of "+strings.Join(d.roles, ", "), "") }
+		}
+		for _, f := range look(limited) {
 			f.Check = check.name
 			findings = append(findings, f)
 		}
 		cancel()
 	}
 	return findings
+}
+
+// concerns tells whether one of the roles that are looked at needs what those roles need; none stands for all.
+func (d *doctor) concerns(roles []string) bool {
+	return len(roles) == 0 || slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(d.roles, role) })
 }
 
 // say is a finding with one line of text and, when needed, what to do.
@@ -143,10 +170,10 @@ func (d *doctor) configuration(context.Context) []finding {
 	for _, text := range d.cfg.Warnings {
 		findings = append(findings, finding{Status: warning, Text: text, Advice: "correct or remove it"})
 	}
-	err := d.cfg.Check(config.Roles())
+	err := d.cfg.Check(d.roles)
 	var missing *config.MissingError
 	if !errors.As(err, &missing) {
-		return append(findings, say(good, "complete for "+strings.Join(config.Roles(), ", "), "")...)
+		return append(findings, say(good, "complete for "+strings.Join(d.roles, ", "), "")...)
 	}
 	for _, m := range missing.Missing {
 		findings = append(findings, finding{
@@ -211,10 +238,9 @@ func (d *doctor) hours(context.Context) []finding {
 	if d.cfg.QuietHours.File != "" {
 		text += " and " + d.cfg.QuietHours.File
 	}
-	text += "; time zone data "
 	zones, old := law.Zones().Version()
 	if old != "" {
-		return say(warning, text+zones, old)
+		return say(warning, text, old)
 	}
-	return say(good, text+zones, "")
+	return say(good, text+"; time zone data "+zones, "")
 }

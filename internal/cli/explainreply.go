@@ -226,7 +226,7 @@ func (r *root) writeReply(p *policy, e *replyExplanation) {
 	r.printf("reply %s\n", strconv.Quote(e.Text))
 	if k := e.Consent.Keyword; k != consent.None {
 		says := map[consent.Keyword]string{
-			consent.Stop: "an opt-out: it counts at once", consent.Start: "an opt-in", consent.Help: "a request for help",
+			consent.Stop: "an opt-out: it counts at once", consent.Start: "the end of an opt-out, and no opt-in to marketing", consent.Help: "a request for help",
 			consent.Review: "for review: it may be an opt-out, and nothing is sent to the person until that is decided",
 		}
 		r.printf("consent: %s, by %q (%s)\nno reply rule is asked\n", says[k], e.Consent.By, e.Consent.Language)

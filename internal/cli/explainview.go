@@ -100,11 +100,7 @@ func (r *root) writeContent(indent string, c message.Content) {
 		return
 	}
 	if w.ContentSID != "" {
-		variables := make([]string, 0, len(w.Variables))
-		for _, key := range slices.Sorted(maps.Keys(w.Variables)) {
-			variables = append(variables, key+"="+strconv.Quote(w.Variables[key]))
-		}
-		r.printf("%swhatsapp  %s, approved template %s %s\n", indent, w.Language, w.ContentSID, strings.Join(variables, " "))
+		r.printf("%swhatsapp  %s, approved template %s%s\n", indent, w.Language, w.ContentSID, placeholders(w.Variables))
 	}
 	if w.Text != "" {
 		r.printf("%swhatsapp  %s, free text within 24 hours of a reply: %s\n", indent, w.Language, w.Text)
@@ -124,4 +120,13 @@ func saidAt(at time.Time) string {
 		return "at a time that is not known (it lifts no opt-out; send CreatedDate, or give at)"
 	}
 	return "at " + at.UTC().Format(time.RFC3339)
+}
+
+// placeholders are the values of an approved template, each with a blank before it.
+func placeholders(variables map[string]string) string {
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(variables)) {
+		b.WriteString(" " + key + "=" + strconv.Quote(variables[key]))
+	}
+	return b.String()
 }

@@ -4,29 +4,37 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/view"
 )
 
 // comesOf is what a message comes of.
 func comesOf(m view.TracedMessage) string {
-	switch m.Origin {
-	case "reply_rule":
+	switch message.Origin(m.Origin) {
+	case message.OriginReplyRule:
+		if m.Rule == "" {
+			return "answer to a START"
+		}
 		return "answer of reply rule " + m.Rule
-	case "compliance":
+	case message.OriginCompliance:
 		return "answer to a STOP or HELP"
-	case "human":
+	case message.OriginDoubleOptIn:
+		return "double opt-in"
+	case message.OriginHuman:
 		return "answer of a human"
-	case "console":
+	case message.OriginConsole:
 		return "written by hand"
+	case message.OriginRule:
 	}
 	return "rule " + m.Rule
 }
 
-func templateOf(m view.TracedMessage) string {
+// madeFrom is the template and language of a message; what a person typed has neither.
+func madeFrom(m view.TracedMessage) string {
 	if m.Template == "" {
 		return "free text"
 	}
-	return "template " + m.Template
+	return "template " + m.Template + " in " + dash(m.Language)
 }
 
 // traceTalk tells what the reply rules made of a reply, or of a question without an answer.

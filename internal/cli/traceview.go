@@ -117,7 +117,7 @@ func traceMessage(b *strings.Builder, m view.TracedMessage) {
 	if m.Sender != message.DefaultSender {
 		by = ", by sender " + m.Sender
 	}
-	line(b, m.CreatedAt, "made from %s in %s, for %s%s", templateOf(m), dash(m.Language), strings.Join(m.Channels, ", then "), by)
+	line(b, m.CreatedAt, "made from %s, for %s%s", madeFrom(m), strings.Join(m.Channels, ", then "), by)
 	if m.NotBefore.Sub(m.CreatedAt) > time.Second {
 		line(b, m.NotBefore, "not to be sent before this time")
 	}

@@ -160,7 +160,7 @@ func (s *story) showConversation(ctx context.Context, who person) error {
 		if t.Direction == "inbound" {
 			speaker = who.name
 		}
-		rows = append(rows, []string{speaker, shorten(t.Text, longest)})
+		rows = append(rows, []string{speaker, shorten(cmp.Or(t.Text, "(template "+t.Template+")"), longest)})
 	}
 	s.line("")
 	s.table(rows)

@@ -70,8 +70,9 @@ func (c *Conversation) Cursor() Cursor { return Cursor{c.LastInboundAt, c.ID} }
 type Turn struct {
 	At        time.Time
 	Inbound   bool
-	SID       string // of the reply; of the newest attempt
-	Text      string // as it was sent, or would be; empty for an approved template
+	SID       string            // of the reply; of the newest attempt
+	Text      string            // as it was sent, or would be; empty for an approved template
+	Variables map[string]string // of the approved template that was sent in place of a text
 	Media     []Media
 	Keyword   string
 	MessageID string // the reply answers it; or it is the message
@@ -142,11 +143,12 @@ func (s *Store) Conversation(ctx context.Context, id string) (*Conversation, err
 // Turns returns the newest messages of a conversation in both directions before a time, oldest first; of all times when it is zero.
 func (s *Store) Turns(ctx context.Context, c *Conversation, before time.Time, limit int) ([]Turn, error) {
 	rows, err := s.pool.Query(ctx, `select * from (
-			select received_at as at, true, sid, body, media, keyword, coalesce(message_id::text, ''), '' as by
+			select received_at as at, true, sid, body, media, keyword, coalesce(message_id::text, ''), '' as by, false
 			from inbound where conversation_id = $1::uuid and ($6::timestamptz is null or received_at < $6)
 			union all
 			select m.created_at, false, coalesce(a.sid, ''), '', '[]', '', m.id::text,
-				coalesce((select operator from audit where subject = m.id::text and action = 'conversation.reply' limit 1), '')
+				coalesce((select operator from audit where subject = m.id::text and action = 'conversation.reply' limit 1), ''),
+				a.channel = 'whatsapp' and a.window_at is null
 			from message m left join attempt a on a.id = m.attempt_id
 			where m.recipient = any (array(select known from same_person(array[$2]))) and m.sender = $3
 				and (m.channel = $4 or m.channel = '' and m.channels[1] = $4) and ($6::timestamptz is null or m.created_at < $6)
@@ -155,10 +157,15 @@ func (s *Store) Turns(ctx context.Context, c *Conversation, before time.Time, li
 	if err != nil {
 		return nil, fmt.Errorf("read a conversation's messages: %w", err)
 	}
+	templates := map[string]bool{} // messages whose approved template went
 	turns, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Turn, error) {
 		var t Turn
 		var media []byte
-		err := row.Scan(&t.At, &t.Inbound, &t.SID, &t.Text, &media, &t.Keyword, &t.MessageID, &t.By)
+		var template *bool // null while nothing was sent
+		err := row.Scan(&t.At, &t.Inbound, &t.SID, &t.Text, &media, &t.Keyword, &t.MessageID, &t.By, &template)
+		if template != nil && *template {
+			templates[t.MessageID] = true
+		}
 		return t, errors.Join(err, json.Unmarshal(media, &t.Media))
 	})
 	if err != nil {
@@ -170,7 +177,12 @@ func (s *Store) Turns(ctx context.Context, c *Conversation, before time.Time, li
 			continue
 		}
 		err := s.Messages(ctx, MessageFilter{ID: t.MessageID}, func(m message.Message) error {
-			t.Message, t.Text = &m, textOf(&m, c.Channel)
+			t.Message = &m
+			if w := m.Content.WhatsApp; w != nil && templates[m.ID] {
+				t.Variables = w.Variables
+			} else {
+				t.Text = textOf(&m, c.Channel)
+			}
 			return nil
 		})
 		if err != nil {

@@ -94,6 +94,32 @@ func TestHumanAnswers(t *testing.T) {
 	require.Equal(t, 3, get[int](l, `select count(*) from message where origin = 'human'`))
 }
 
+// A message that has an approved template and free text is shown as what the person got.
+func TestTurnsShowWhatWent(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	queued := func(n int) string {
+		result, err := l.Decide(t.Context(), []store.Envelope{envelope(l.seq.Add(1), note(n, n))}, makes(func(p store.Pending) []store.NewMessage {
+			d := draft(p, person)
+			d.Channels = []message.Channel{message.WhatsApp}
+			d.Content = message.Content{WhatsApp: &message.WhatsAppContent{ContentSID: "HX1", Variables: map[string]string{"1": "Ana"}, Text: "Hi, Ana!"}}
+			return []store.NewMessage{d}
+		}))
+		require.NoError(t, err)
+		return result.Belt[0].ID
+	}
+	template := l.claimWith(sendOn(message.WhatsApp), queued(1)).Claimed[0]
+	l.record(outcome(template, message.Accepted, "SM1"))
+	c := l.talk(message.WhatsApp, "IN1", time.Now())
+	free := l.claimWith(func(store.Candidate) store.Verdict { return store.Verdict{Send: message.WhatsApp, FreeText: true} }, queued(2)).Claimed[0]
+	l.record(outcome(free, message.Accepted, "SM2"))
+	turns, err := l.Turns(t.Context(), &c, time.Time{}, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"", "hello IN1", "Hi, Ana!"}, []string{turns[0].Text, turns[1].Text, turns[2].Text})
+	require.Equal(t, map[string]string{"1": "Ana"}, turns[0].Variables)
+	require.Empty(t, turns[2].Variables)
+}
+
 func TestHumanAnswersInTheWindow(t *testing.T) {
 	t.Parallel()
 	l := open(t)

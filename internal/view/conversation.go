@@ -31,19 +31,20 @@ type Conversation struct {
 
 // Turn is one message of a conversation.
 type Turn struct {
-	At        time.Time `json:"at"`
-	Direction string    `json:"direction"` // inbound or outbound
-	Text      string    `json:"text"`      // empty for an approved template of WhatsApp
-	SID       string    `json:"sid"`
-	Keyword   string    `json:"keyword,omitempty"`
-	Media     []Media   `json:"media,omitempty"`
-	MessageID string    `json:"message_id,omitempty"` // of the message; of the one that the reply answers
-	State     string    `json:"state,omitempty"`
-	Reason    string    `json:"reason,omitempty"`
-	Origin    string    `json:"origin,omitempty"`
-	Rule      string    `json:"rule,omitempty"`
-	Template  string    `json:"template,omitempty"`
-	By        string    `json:"by,omitempty"` // who wrote it
+	At        time.Time         `json:"at"`
+	Direction string            `json:"direction"`           // inbound or outbound
+	Text      string            `json:"text"`                // empty for an approved template of WhatsApp
+	Variables map[string]string `json:"variables,omitempty"` // of that template
+	SID       string            `json:"sid"`
+	Keyword   string            `json:"keyword,omitempty"`
+	Media     []Media           `json:"media,omitempty"`
+	MessageID string            `json:"message_id,omitempty"` // of the message; of the one that the reply answers
+	State     string            `json:"state,omitempty"`
+	Reason    string            `json:"reason,omitempty"`
+	Origin    string            `json:"origin,omitempty"`
+	Rule      string            `json:"rule,omitempty"`
+	Template  string            `json:"template,omitempty"`
+	By        string            `json:"by,omitempty"` // who wrote it
 }
 
 // Media is a picture or file of a reply: where the private listener gives it, never where Twilio keeps it.
@@ -84,7 +85,7 @@ func NewWholeConversation(c *store.Conversation, turns []store.Turn, newest stri
 }
 
 func newTurn(t *store.Turn) Turn {
-	v := Turn{At: t.At.UTC(), Direction: "outbound", Text: t.Text, SID: t.SID, Keyword: t.Keyword, MessageID: t.MessageID, By: t.By}
+	v := Turn{At: t.At.UTC(), Direction: "outbound", Text: t.Text, Variables: t.Variables, SID: t.SID, Keyword: t.Keyword, MessageID: t.MessageID, By: t.By}
 	if t.Inbound {
 		v.Direction = "inbound"
 	}
