@@ -19,23 +19,29 @@ const confirmWithin = 5 * time.Minute
 // zero value says nothing.
 type Answers struct {
 	Render   func(template, language string) (message.Content, error)
-	Twilio   func(sender string, channel message.Channel) bool // answers itself
+	Twilio   func(sender string, channel message.Channel) bool // answers its own words itself
 	PerHour  int                                               // most automatic answers to one person by one sender
 	Question func(language, program string) (message.Content, error)
 	AskBy    string // the sender that asks; empty: the default one
 }
 
 // to is the answer to a reply; nil when there is none to give. With Advanced Opt-Out Twilio says that it took the reply for a
-// keyword: then it has answered.
-func (a Answers) to(keyword consent.Keyword, reply *store.Reply, took bool) *store.Confirmation {
+// keyword: then it has answered. Without it says nothing, and answers the words that it knows: not a BAJA, nor a "please stop".
+func (a Answers) to(verdict consent.Verdict, reply *store.Reply, took bool) *store.Confirmation {
 	template := map[consent.Keyword]string{
 		consent.Stop: templates.OptOutConfirmation, consent.Help: templates.Help, consent.Start: templates.OptInAgain,
-	}[keyword]
-	if a.Render == nil || template == "" || took || a.Twilio(reply.Sender, reply.Channel) {
+	}[verdict.Keyword]
+	if a.Render == nil || template == "" || took || a.Twilio(reply.Sender, reply.Channel) && consent.TwilioTakes(reply.Body) {
 		return nil
 	}
-	return a.confirmation(template)
+	confirmation := a.confirmation(template)
+	if verdict.Language != english { // STOP is said in every language
+		confirmation.Language = verdict.Language
+	}
+	return confirmation
 }
+
+const english = "en"
 
 func (a Answers) confirmation(template string) *store.Confirmation {
 	return &store.Confirmation{

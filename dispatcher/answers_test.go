@@ -77,6 +77,30 @@ func TestStopAndHelpAreAnsweredOnce(t *testing.T) {
 	require.Equal(t, 2, w.number(`select count(*) from message where origin_key in ('SM00000000000000000000000000000a01', 'SM00000000000000000000000000000a03')`))
 }
 
+// Without Advanced Opt-Out Twilio answers a few English words. Whoever says it otherwise is answered by us.
+func TestWordsThatTwilioDoesNotKnowAreAnswered(t *testing.T) {
+	t.Parallel()
+	for body, answers := range map[string]int{"STOP": 0, "Stop.": 0, "HELP": 0, "BAJA": 1, "please stop": 1, "AYUDA": 1} {
+		w := newWorld(t, twiliosim.Config{})
+		w.answering()
+		sid := w.sid()
+		for range 2 {
+			w.reply(url.Values{"Body": {body}, "MessageSid": {sid}})
+		}
+		w.repliesWorked()
+		require.Equal(t, answers, w.answered(), body)
+		if answers > 0 {
+			require.True(t, w.wait(func() bool { return len(w.outbound()) == 1 }), body)
+			if body == "BAJA" {
+				require.Contains(t, w.outbound()[0].Body, "Acme: Te has dado de baja", "in the language of the word")
+			}
+		}
+		w.reply(url.Values{"Body": {body}, "MessageSid": {w.sid()}, "OptOutType": {"STOP"}})
+		w.repliesWorked()
+		require.Equal(t, answers, w.answered(), "Twilio says that it took it")
+	}
+}
+
 // A START that ends an opt-out is answered once, through all gates: a STOP after it suppresses the answer.
 func TestStartIsAnsweredOnce(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ func replySettings() []setting {
 			"How long reply rules answer nothing after a human has answered in a conversation.",
 			func(c *Config) value { return duration(&c.Replies.Pause) }),
 		def("replies.twilio_answers", "BECKON_TWILIO_ANSWERS", "sms",
-			"On which channels Twilio itself answers STOP and HELP: sms, whatsapp, both or none. Beckon answers on the others.",
+			"On which channels Twilio itself answers STOP and HELP: sms, whatsapp, both or none. Beckon answers on the others, and what Twilio does not understand.",
 			func(c *Config) value { return whoAnswers(&c.Replies.TwilioAnswers) }),
 		def("replies.business", "BECKON_BUSINESS_NAME", "",
 			"The name that the shipped answers to STOP and HELP begin with.",

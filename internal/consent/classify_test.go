@@ -90,6 +90,16 @@ func TestFromOptOutType(t *testing.T) {
 	require.Equal(t, consent.None, consent.FromOptOutType("STOPALL"))
 }
 
+func TestTwilioTakes(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"STOP", " stop\n", "Stop.", "StopAll", "HELP", "info", "start", "“STOP”", "OPTOUT"} {
+		require.True(t, consent.TwilioTakes(body), body)
+	}
+	for _, body := range []string{"", "BAJA", "ARRÊT", "please stop", "stop texting me", "opt out", "STOOOP", "AYUDA", "yes", "START NOW"} {
+		require.False(t, consent.TwilioTakes(body), body)
+	}
+}
+
 func TestLoadWords(t *testing.T) {
 	t.Parallel()
 	words, err := consent.LoadWords(consent.File{Name: "ours.yaml", Data: []byte(`
