@@ -21,10 +21,12 @@ func TestClassify(t *testing.T) {
 			"opt out", "Opt-Out", "OPT\nOUT", "CANCEL", "cancel!", "stop please", "Please, stop. Thank you!", "стоп", "ЅТОР", "ARRRÊT",
 			strings.Repeat("stop ", 1000), "stop\xffstop", "Stop\n\nSent from my iPhone", "STOP\r\n> Your visit is on Monday.\r\n> Are you coming?", "> STOP",
 		},
-		consent.Review: {"stop it", "1. STOP", "START STOP", "who is this? stop", "sotp", "please cancel", "can you stop texting me", "🛑", " ⛔️ 🚫!",
-			"STTOP", "Stoop!", "pls unsubscribbe", "I said “stop texting me”, ok?"},
-		consent.Start:  {"START", "start", " Start. ", "UNSTOP", "unstop!", "¡start!"},
-		consent.Help:   {"HELP", "help?", "Info", "INFO.", "help, please"},
+		consent.Review: {
+			"stop it", "1. STOP", "START STOP", "who is this? stop", "sotp", "please cancel", "can you stop texting me", "🛑", " ⛔️ 🚫!",
+			"STTOP", "Stoop!", "pls unsubscribbe", "I said “stop texting me”, ok?",
+		},
+		consent.Start: {"START", "start", " Start. ", "UNSTOP", "unstop!", "¡start!"},
+		consent.Help:  {"HELP", "help?", "Info", "INFO.", "help, please"},
 		consent.None: {
 			"", " ", "...", "👍", "😡😡", "YES", "yes", "Y", "no", "oui", "sí", "ja", "tak", "I stopped by", "don't stop", "Don’t stop", "stopped",
 			"nonstop", "non-stop", "the end", "weekend", "endless", "help me", "information", "restart", "start now", "please start", "yes start",
