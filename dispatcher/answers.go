@@ -6,7 +6,6 @@ import (
 	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/store"
-	"github.com/beckonhq/beckon/internal/twilio"
 	"github.com/beckonhq/beckon/templates"
 )
 
@@ -27,20 +26,26 @@ type Answers struct {
 }
 
 // to is the answer to a reply; nil when there is none to give. With Advanced Opt-Out Twilio says that it took the reply for a
-// keyword: then it has answered. Without, it answers its own words and no others. Where it keeps people who said STOP from us, no other
-// word opens the way again, and so a START in other words is not answered there.
-func (a Answers) to(keyword consent.Keyword, reply *store.Reply, took bool) *store.Confirmation {
+// keyword: then it has answered. Without it says nothing, and answers the words that it knows: not a BAJA, nor a "please stop". Whom it
+// keeps from us no other word for START brings back, and so such a word is not answered where it does that.
+func (a Answers) to(verdict consent.Verdict, reply *store.Reply, took bool) *store.Confirmation {
 	template := map[consent.Keyword]string{
 		consent.Stop: templates.OptOutConfirmation, consent.Help: templates.Help, consent.Start: templates.OptInAgain,
-	}[keyword]
+	}[verdict.Keyword]
 	if a.Render == nil || template == "" || took {
 		return nil
 	}
-	if a.Twilio(reply.Sender, reply.Channel) && (keyword == consent.Start || twilio.IsKeyword(reply.Body)) {
+	if a.Twilio(reply.Sender, reply.Channel) && (verdict.Keyword == consent.Start || consent.TwilioTakes(reply.Body)) {
 		return nil
 	}
-	return a.confirmation(template)
+	confirmation := a.confirmation(template)
+	if verdict.Language != english { // STOP is said in every language
+		confirmation.Language = verdict.Language
+	}
+	return confirmation
 }
+
+const english = "en"
 
 func (a Answers) confirmation(template string) *store.Confirmation {
 	return &store.Confirmation{

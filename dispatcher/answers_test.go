@@ -77,21 +77,6 @@ func TestStopAndHelpAreAnsweredOnce(t *testing.T) {
 	require.Equal(t, 2, w.number(`select count(*) from message where origin_key in ('SM00000000000000000000000000000a01', 'SM00000000000000000000000000000a03')`))
 }
 
-// On SMS Twilio answers its own words. What people say in others it passes on, and nobody else will answer.
-func TestOtherWordsThanTwiliosAreAnswered(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, twiliosim.Config{})
-	w.answering()
-	for _, body := range []string{"HELP", "ayuda", "Por favor, no me manden mas mensajes", "stop please", "STOP"} {
-		w.reply(url.Values{"Body": {body}})
-	}
-	w.repliesWorked()
-	require.Equal(t, 2, w.answered())
-	require.True(t, w.wait(func() bool { return len(w.outbound()) == 2 }))
-	require.Contains(t, w.outbound()[0].Body, "Reply STOP")
-	require.Contains(t, w.outbound()[1].Body, "Acme: You have opted out")
-}
-
 // Twilio keeps the person from us until they say START in its words.
 func TestStartInOtherWordsThanTwiliosIsNotAnswered(t *testing.T) {
 	t.Parallel()
@@ -103,6 +88,30 @@ func TestStartInOtherWordsThanTwiliosIsNotAnswered(t *testing.T) {
 	w.repliesWorked()
 	require.Equal(t, 1, w.number(`select count(*) from consent where action = 're_opt_in'`))
 	require.Zero(t, w.number(`select count(*) from message`))
+}
+
+// Without Advanced Opt-Out Twilio answers a few English words. Whoever says it otherwise is answered by us.
+func TestWordsThatTwilioDoesNotKnowAreAnswered(t *testing.T) {
+	t.Parallel()
+	for body, answers := range map[string]int{"STOP": 0, "Stop.": 0, "HELP": 0, "BAJA": 1, "please stop": 1, "AYUDA": 1} {
+		w := newWorld(t, twiliosim.Config{})
+		w.answering()
+		sid := w.sid()
+		for range 2 {
+			w.reply(url.Values{"Body": {body}, "MessageSid": {sid}})
+		}
+		w.repliesWorked()
+		require.Equal(t, answers, w.answered(), body)
+		if answers > 0 {
+			require.True(t, w.wait(func() bool { return len(w.outbound()) == 1 }), body)
+			if body == "BAJA" {
+				require.Contains(t, w.outbound()[0].Body, "Acme: Te has dado de baja", "in the language of the word")
+			}
+		}
+		w.reply(url.Values{"Body": {body}, "MessageSid": {w.sid()}, "OptOutType": {"STOP"}})
+		w.repliesWorked()
+		require.Equal(t, answers, w.answered(), "Twilio says that it took it")
+	}
 }
 
 // A START that ends an opt-out is answered once, through all gates: a STOP after it suppresses the answer.

@@ -219,7 +219,7 @@ func (d *Dispatcher) reply(delivery *stream.Delivery) (store.Reply, error) {
 		said = received // what Twilio says of its time counts
 	}
 	reply.Keyword, reply.Alias, reply.Program = string(verdict.Keyword), address.Address(in.ExternalUserID), d.revokesProgram(in.From, said)
-	reply.Answer = d.Answers.to(verdict.Keyword, &reply, in.OptOutType != "")
+	reply.Answer = d.Answers.to(verdict, &reply, in.OptOutType != "")
 	entry := consent.Entry{
 		Address: in.From, Channel: consent.AllChannels, Source: source, Evidence: in.MessageSID, Note: noteOf(reply.Body, verdict),
 		OccurredAt: said, Seq: seq,

@@ -32,11 +32,7 @@ func (d *Dispatcher) retainLoop(ctx context.Context) error {
 }
 
 func (d *Dispatcher) retain(ctx context.Context, kind store.RetentionKind, keep time.Duration) error {
-	for {
-		n, err := d.Ledger.Retain(ctx, kind, keep, retainLimit)
-		d.metrics.retained.WithLabelValues(string(kind)).Add(float64(n))
-		if err != nil || n < retainLimit {
-			return err
-		}
-	}
+	n, err := d.Ledger.Retain(ctx, kind, keep, retainLimit)
+	d.metrics.retained.WithLabelValues(string(kind)).Add(float64(n))
+	return err
 }

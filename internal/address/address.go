@@ -36,10 +36,20 @@ func Parse(text, region string) (Address, error) {
 // US.1A2B or US.ENT.1A2B, and Twilio's prefix whatsapp:.
 func ParsePerson(text, region string) (Address, error) {
 	text = strings.TrimPrefix(strings.TrimSpace(text), "whatsapp:")
-	if len(text) <= MaxLength && regexp.MustCompile(`^[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]+$`).MatchString(text) {
+	if isScoped(text) {
 		return Address(text), nil
 	}
 	return Parse(text, region)
+}
+
+// isScoped tells whether a text is a business-scoped id: a country, a dot, perhaps ENT and another dot, and letters and digits.
+func isScoped(text string) bool {
+	country, id, _ := strings.Cut(text, ".")
+	id = strings.TrimPrefix(id, "ENT.")
+	const letters = 2
+	return len(text) <= MaxLength && len(country) == letters && id != "" &&
+		strings.Trim(country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" &&
+		!strings.ContainsFunc(id, func(c rune) bool { return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') })
 }
 
 // AsWritten keeps a text that is no phone number as an address, so that an operator can see what the record had: cut to

@@ -51,3 +51,19 @@ func TestAsWritten(t *testing.T) {
 	require.True(t, utf8.ValidString(string(long)))
 	require.Equal(t, "a\uFFFDb", string(address.AsWritten("a\xff\x00b")))
 }
+
+func TestParsePerson(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		" whatsapp:US.1A2B ": "US.1A2B", "US.ENT.1a2B": "US.ENT.1a2B", "US.ENT": "US.ENT", "DE." + strings.Repeat("9", 137): "DE." + strings.Repeat("9", 137),
+		"whatsapp:+14155552671": "+14155552671", "(415) 555-2671": "+14155552671",
+	} {
+		got, err := address.ParsePerson(text, "US")
+		require.NoError(t, err, text)
+		require.Equal(t, want, string(got))
+	}
+	for _, text := range []string{"us.1A2B", "USA.1A2B", "U.1A", "US.", "US.ENT.", "US.1A-2B", "US.1A.2B", "US.é", "1A2B", "DE." + strings.Repeat("9", 138)} {
+		_, err := address.ParsePerson(text, "US")
+		require.ErrorIs(t, err, address.ErrInvalid, text)
+	}
+}

@@ -2,8 +2,10 @@ package app
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,6 +71,9 @@ type consentRequest struct {
 	Key        string     `json:"key"`
 }
 
+// longestKey is that of the caller's name for an entry, in bytes.
+const longestKey = 500
+
 // addConsent adds an entry, as the commands do. With a key, a second call about the same is the same entry.
 func (a *App) addConsent(c echo.Context) error {
 	var request consentRequest
@@ -77,6 +82,9 @@ func (a *App) addConsent(c echo.Context) error {
 	}
 	if request.By == "" {
 		return c.JSON(http.StatusBadRequest, problem{`give "by": somebody has to answer for the entry`})
+	}
+	if len(request.Key) > longestKey || strings.ContainsRune(request.Key, 0) {
+		return c.JSON(http.StatusBadRequest, problem{fmt.Sprintf("the key must be a text of at most %d bytes", longestKey)})
 	}
 	who, err := address.ParsePerson(request.Address, a.cfg.DefaultRegion)
 	if err != nil {

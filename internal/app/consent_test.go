@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,6 +60,11 @@ func TestConsentAPI(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, h.post("/api/v1/consent", jsonType, body, &wrong), body)
 		require.Contains(t, wrong.Error, want)
 		require.NotContains(t, wrong.Error, "5550177")
+	}
+	for _, key := range []string{strings.Repeat("k", 501), `a\u0000b`} {
+		body, wrong := `{"address": "+14155550177", "action": "opt_in", "by": "ana", "key": "`+key+`"}`, problem{}
+		require.Equal(t, http.StatusBadRequest, h.post("/api/v1/consent", jsonType, body, &wrong))
+		require.Contains(t, wrong.Error, "at most 500 bytes")
 	}
 	var wrong problem
 	require.Equal(t, http.StatusUnsupportedMediaType, h.post("/api/v1/consent", "text/plain", form, &wrong), "a form of a web page")

@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,27 +46,19 @@ func (r *root) consentImport() *cobra.Command {
 				return usagef("--ask needs BECKON_DOUBLE_OPT_IN=on: without it nobody is asked to confirm")
 			}
 			with.Region, with.Now, with.Ask = cfg.DefaultRegion, time.Now(), ask
-			entries, err := readImport(args[0], with)
+			file, err := os.Open(args[0])
 			if err != nil {
 				return err
 			}
+			defer func() { _ = file.Close() }()
+			if err := checkImport(file, with); err != nil {
+				return err
+			}
 			return r.withLedger(cmd.Context(), func(ledger *store.Store, _ *config.Config) error {
-				added, err := ledger.ImportConsent(cmd.Context(), entries, dry)
-				if err != nil {
-					return fmt.Errorf("%d of %d entries were added, give the file again for the others: %w", added, len(entries), err)
-				}
 				if dry {
-					r.printf("%s, %d of them new; nothing was imported\n", plural(len(entries), "row"), added)
-					return nil
+					return r.rehearseImport(cmd.Context(), ledger, file, with)
 				}
-				detail, err := json.Marshal(map[string]any{"source": with.Source, "program": with.Program, "rows": len(entries), "added": added})
-				if err != nil {
-					return err
-				}
-				r.printf("%s, %d of them new and imported\n", plural(len(entries), "row"), added)
-				return ledger.AddAudit(cmd.Context(), store.AuditEntry{
-					Operator: with.By, Action: "consent.import", Subject: filepath.Base(args[0]), Detail: detail,
-				})
+				return r.importFile(cmd.Context(), ledger, file, with)
 			})
 		},
 	}
@@ -74,20 +70,64 @@ func (r *root) consentImport() *cobra.Command {
 	return cmd
 }
 
-// readImport gives the entries of a file, or one error with every mistake.
-func readImport(path string, with consent.Import) ([]consent.Entry, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	entries, wrong, err := consent.ReadCSV(file, with)
+// checkImport reads a file for its mistakes: one error tells them all.
+func checkImport(file *os.File, with consent.Import) error {
+	wrong, err := consent.ReadCSV(file, with, func(consent.Entry) bool { return true })
 	if err != nil || len(wrong) == 0 {
-		return entries, err
+		return err
 	}
 	lines := make([]string, len(wrong))
 	for i, w := range wrong {
 		lines[i] = "  " + w.Error()
 	}
-	return nil, fmt.Errorf("%s in %s, nothing is imported:\n%s", plural(len(wrong), "mistake"), path, strings.Join(lines, "\n"))
+	return fmt.Errorf("%s in %s, nothing is imported:\n%s", plural(len(wrong), "mistake"), file.Name(), strings.Join(lines, "\n"))
+}
+
+// entriesOf reads a file again that has no mistakes. A file may be larger than the memory, so its entries are never held all at once. It
+// ends early when the file has become another one meanwhile: then read says so.
+func entriesOf(file *os.File, with consent.Import) (entries iter.Seq[consent.Entry], read func() error) {
+	var failed error
+	return func(yield func(consent.Entry) bool) {
+		if _, failed = file.Seek(0, io.SeekStart); failed != nil {
+			return
+		}
+		wrong, err := consent.ReadCSV(file, with, yield)
+		if failed = err; err == nil && len(wrong) > 0 {
+			failed = fmt.Errorf("the file changed while it was read: %w", wrong[0])
+		}
+	}, func() error { return failed }
+}
+
+func (r *root) rehearseImport(ctx context.Context, ledger *store.Store, file *os.File, with consent.Import) error {
+	entries, read := entriesOf(file, with)
+	rows, added, err := ledger.ImportConsent(ctx, entries, true)
+	if err := errors.Join(err, read()); err != nil {
+		return err
+	}
+	r.printf("%s, %d of them new; nothing was imported\n", plural(rows, "row"), added)
+	return nil
+}
+
+// importFile imports a file. The audit trail has each try, also one that ended half-way.
+func (r *root) importFile(ctx context.Context, ledger *store.Store, file *os.File, with consent.Import) error {
+	audit := func(ctx context.Context, detail map[string]any) error {
+		detail["source"], detail["program"] = with.Source, with.Program
+		text, err := json.Marshal(detail)
+		if err != nil {
+			return err
+		}
+		return ledger.AddAudit(ctx, store.AuditEntry{
+			Operator: with.By, Action: "consent.import", Subject: filepath.Base(file.Name()), Detail: text,
+		})
+	}
+	if err := audit(ctx, map[string]any{"state": "begun"}); err != nil {
+		return err
+	}
+	entries, read := entriesOf(file, with)
+	rows, added, err := ledger.ImportConsent(ctx, entries, false)
+	if err := errors.Join(err, read()); err != nil {
+		return fmt.Errorf("%d of the first %s were added, give the file again for the others: %w", added, plural(rows, "row"), err)
+	}
+	r.printf("%s, %d of them new and imported\n", plural(rows, "row"), added)
+	return audit(ctx, map[string]any{"state": "done", "rows": rows, "added": added})
 }

@@ -130,11 +130,14 @@ func (r *root) consentErase() *cobra.Command {
 			return r.withAddress(cmd.Context(), args[0], func(ledger *store.Store, a address.Address, cfg *config.Config) error {
 				return r.withStreams(cmd.Context(), cfg, func(belt *stream.Client) error {
 					done, err := ledger.ErasePerson(cmd.Context(), a, by, note)
-					if err != nil {
-						return err
+					for _, one := range done.Addresses { // nothing else tells afterwards that they were one person's
+						r.printf("%-12s %s\n", "address", string(one))
 					}
 					for _, place := range slices.Sorted(maps.Keys(done.Changed)) {
 						r.printf("%-12s %s\n", place, plural(int(done.Changed[place]), "row"))
+					}
+					if err != nil {
+						return err
 					}
 					return r.eraseFromStreams(cmd.Context(), belt, done.Addresses, limit)
 				})
@@ -159,7 +162,7 @@ func (r *root) eraseFromStreams(ctx context.Context, belt *stream.Client, addres
 		}
 		r.printf("%-12s %d of %s removed\n", strings.ToLower(string(name)), done.Removed, plural(done.Looked, "message"))
 		if done.Waiting > 0 {
-			r.printf("             %s not worked on yet: run the command again later\n", plural(done.Waiting, "message"))
+			r.printf("             %s not worked on yet: run the command again later, for each address\n", plural(done.Waiting, "message"))
 		}
 		if done.Bounded {
 			r.printf("             older messages were not looked at: retention removes them, or --scan\n")

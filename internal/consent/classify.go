@@ -32,6 +32,7 @@ const (
 // opt-in is never guessed. What may mean an opt-out, a slip of the keyboard, a stop beside other sentences, or one that is put
 // as a question, is for review.
 func (w *Words) Classify(body string) Verdict {
+	body = w.ownWords(body)
 	r := normalize(body)
 	v := Verdict{Normal: r.String()}
 	if p, ok := w.phrases[v.Normal]; ok && len(r.words) <= longestPhrase {
@@ -122,7 +123,8 @@ func (w *Words) onlyPhrases(r *reply, sentences []sentence, v *Verdict) bool {
 	return keyword != None
 }
 
-// phrase finds a sentence in the vocabulary. One that says the same word again and again says it once.
+// phrase finds a sentence in the vocabulary. One that says the same word again and again says it once. A letter that is doubled by a slip
+// of the keyboard (STTOP) makes a stop one for review: it may be another word (stoop).
 func (w *Words) phrase(r *reply, s sentence) (phrase, string) {
 	words := r.words[s.lo:s.hi]
 	if same := slices.Compact(slices.Clone(words)); len(same) == 1 {
@@ -132,7 +134,13 @@ func (w *Words) phrase(r *reply, s sentence) (phrase, string) {
 		return phrase{}, ""
 	}
 	text := strings.Join(words, " ")
-	return w.phrases[text], text
+	if p, ok := w.phrases[text]; ok {
+		return p, text
+	}
+	if p := w.phrases[simpleLetters(text)]; p.keyword == Stop && !p.bare {
+		return phrase{Review, p.language, false}, simpleLetters(text)
+	}
+	return phrase{}, text
 }
 
 // wording decides by patterns: first what says stop, unless it is put as a question, then what may mean it.

@@ -19,15 +19,20 @@ func TestClassify(t *testing.T) {
 			"ＳＴＯＰ", "\u200eSTOP\u200b", "ST\u200bOP", "STOP…", "stop\u00a0", "*STOP*", "stöp", "stop\u0301", "S T O P", "STOOOP",
 			"UNSUBSCRIBE", "Unsubscribe", "END", "end.", "QUIT", "STOPALL", "stop all", "Stop  All.", "stop-all", "REVOKE", "OPTOUT",
 			"opt out", "Opt-Out", "OPT\nOUT", "CANCEL", "cancel!", "stop please", "Please, stop. Thank you!", "стоп", "ЅТОР", "ARRRÊT",
-			strings.Repeat("stop ", 1000), "stop\xffstop",
+			strings.Repeat("stop ", 1000), "stop\xffstop", "Stop\n\nSent from my iPhone", "STOP\r\n> Your visit is on Monday.\r\n> Are you coming?", "> STOP",
 		},
-		consent.Review: {"stop it", "1. STOP", "START STOP", "who is this? stop", "sotp", "please cancel", "can you stop texting me", "🛑", " ⛔️ 🚫!"},
-		consent.Start:  {"START", "start", " Start. ", "UNSTOP", "unstop!", "¡start!"},
-		consent.Help:   {"HELP", "help?", "Info", "INFO.", "help, please"},
+		consent.Review: {
+			"stop it", "1. STOP", "START STOP", "who is this? stop", "sotp", "please cancel", "can you stop texting me", "🛑", " ⛔️ 🚫!",
+			"STTOP", "Stoop!", "pls unsubscribbe", "I said “stop texting me”, ok?",
+		},
+		consent.Start: {"START", "start", " Start. ", "UNSTOP", "unstop!", "¡start!"},
+		consent.Help:  {"HELP", "help?", "Info", "INFO.", "help, please"},
 		consent.None: {
 			"", " ", "...", "👍", "😡😡", "YES", "yes", "Y", "no", "oui", "sí", "ja", "tak", "I stopped by", "don't stop", "Don’t stop", "stopped",
 			"nonstop", "non-stop", "the end", "weekend", "endless", "help me", "information", "restart", "start now", "please start", "yes start",
 			"cancelled", "cancel my appointment", "cancel my order", "end of May", "opt", "out", "opt in", "\xff",
+			"Liked “We stop texting you after the visit. Reply STOP to opt out.”", "👍 to “ Text STOP to end ” ", "Emphasized \"Reply STOP\" 🙂",
+			"Gefällt „Ihr Termin ist am Montag. Mit STOP keine Nachrichten mehr.“", "see you then\n\n> Reply STOP to opt out", "stooped", "Otto",
 			strings.Repeat(" ", 5000) + "x", "I quit my job", "can you stop by at 5?", "no more questions, thanks", "send me no. 3",
 		},
 	} {
@@ -88,6 +93,16 @@ func TestFromOptOutType(t *testing.T) {
 	require.Equal(t, consent.Help, consent.FromOptOutType("help"))
 	require.Equal(t, consent.None, consent.FromOptOutType(""))
 	require.Equal(t, consent.None, consent.FromOptOutType("STOPALL"))
+}
+
+func TestTwilioTakes(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"STOP", " stop\n", "Stop.", "StopAll", "HELP", "info", "start", "“STOP”", "OPTOUT"} {
+		require.True(t, consent.TwilioTakes(body), body)
+	}
+	for _, body := range []string{"", "BAJA", "ARRÊT", "please stop", "stop texting me", "opt out", "STOOOP", "AYUDA", "yes", "START NOW"} {
+		require.False(t, consent.TwilioTakes(body), body)
+	}
 }
 
 func TestLoadWords(t *testing.T) {
@@ -152,6 +167,7 @@ func FuzzClassify(f *testing.F) {
 	words := consent.DefaultWords()
 	for _, seed := range []string{
 		"", "STOP", "Stop.", "opt-out", "I stopped by", "\xff", "ＳＴＯＰ", "ЅТОР", "s.t.o.p", "aaa bbb ccc", "n'arrêtez pas", "İı", "don't send me any more messages",
+		"Liked “Reply STOP to opt out.” 🙂", "stop\n> Reply STOP", "> stop", "to \"stop\"",
 	} {
 		f.Add(seed)
 	}

@@ -3,7 +3,6 @@ package consent
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 	"time"
 
@@ -23,6 +22,19 @@ const (
 	ReOptIn Action = "re_opt_in" // START: it lifts an opt-out, and brings back the consent that there was before, if any
 	Erase   Action = "erase"     // the person's data was erased; counts as an opt-out until the person's next word
 )
+
+// SaidOn is when a word counts of which only the day is known: an opt-out from the day's end, as far as the day has come by now, and
+// any other word from its beginning. So of two words of one day the stricter one counts.
+func SaidOn(day time.Time, action Action, now time.Time) time.Time {
+	if action != OptOut {
+		return day
+	}
+	end := day.AddDate(0, 0, 1).Add(-time.Microsecond)
+	if end.After(now) {
+		return now
+	}
+	return end
+}
 
 // Source says how we learned it.
 type Source string
@@ -111,9 +123,20 @@ func IsProgram(name string) bool {
 	return IsBrand(brand) && (!hasBrand || IsBrand(rest))
 }
 
+// longestName is of a program or a brand, in bytes: each is a part of what tells one entry from another, and Postgres bounds a key.
+const longestName = 200
+
 // IsBrand tells whether a name can be a brand's: kebab-case.
 func IsBrand(name string) bool {
-	return regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`).MatchString(name)
+	small := func(c byte) bool { return c >= 'a' && c <= 'z' }
+	for i := range len(name) {
+		switch c, dash := name[i], i > 0 && name[i-1] == '-'; {
+		case small(c), i > 0 && c >= '0' && c <= '9':
+		case c != '-' || i == 0 || dash || i == len(name)-1:
+			return false
+		}
+	}
+	return name != "" && len(name) <= longestName
 }
 
 // Entry is one line of the ledger.

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/message"
@@ -40,7 +42,8 @@ const (
 	colAddress, colChannel, colAction, colProgram, colOccurredAt = "address", "channel", "action", "program", "occurred_at"
 	colDisclosure, colSourceURL, colIP, colEvidence              = "disclosure", "source_url", "ip", "evidence"
 
-	longestCell = 10_000 // bytes
+	longestCell     = 10_000 // bytes
+	longestEvidence = 500    // bytes; it is a part of what tells one entry from another, and Postgres bounds a key
 )
 
 // Columns are those that a file may have; address, action and occurred_at it must have.
@@ -48,37 +51,58 @@ func Columns() []string {
 	return []string{colAddress, colChannel, colAction, colProgram, colOccurredAt, colDisclosure, colSourceURL, colIP, colEvidence}
 }
 
-// ReadCSV reads entries from a file with a line of column names. It returns every mistake of every line; with one, nothing of the file
-// should be used. The error is that of the reader. The evidence of an entry ends in a hash of its row: the same row is the same entry.
-func ReadCSV(r io.Reader, with Import) ([]Entry, []LineError, error) {
+// ReadCSV reads entries from a file with a line of column names, and gives each to got, until that returns false. It returns every
+// mistake of every line; with one, nothing of the file should be used, so a file is to be read once for the mistakes and once more for
+// the entries. The error is that of the reader. The evidence of an entry ends in a hash of its row: the same row is the same entry.
+//
+// Commas, semicolons or tabs may stand between the columns: which of them Excel writes depends on the country. The text must be UTF-8,
+// since what a person agreed to is kept word by word.
+func ReadCSV(r io.Reader, with Import, got func(Entry) bool) ([]LineError, error) {
 	buffered := bufio.NewReader(r)
-	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\xef\xbb\xbf" {
-		_, _ = buffered.Discard(3)
+	start, _ := buffered.Peek(longestHead) // what there is; an error comes again when it is read
+	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
+		return []LineError{{1, "the file is UTF-16 (Excel calls it Unicode text): save it as CSV UTF-8"}}, nil
 	}
-	f := &csvFile{Import: with, reader: csv.NewReader(buffered)}
-	f.reader.FieldsPerRecord = -1
+	if mark := []byte("\xef\xbb\xbf"); bytes.HasPrefix(start, mark) {
+		_, _ = buffered.Discard(len(mark))
+	}
+	f := &csvFile{Import: with, reader: csv.NewReader(buffered), got: got}
+	f.reader.FieldsPerRecord, f.reader.ReuseRecord = -1, true
+	f.reader.Comma = separatorOf(start)
 	head, err := f.reader.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, []LineError{{1, "the file is empty: want a line of column names"}}, nil
+		return []LineError{{1, "the file is empty: want a line of column names"}}, nil
 	}
 	if err := f.failed(err); err != nil || len(f.wrong) > 0 {
-		return nil, f.wrong, err
+		return f.wrong, err
 	}
-	f.header(head)
-	for len(f.columns) > 0 {
+	f.header(slices.Clone(head))
+	for more := len(f.columns) > 0; more; {
 		row, err := f.reader.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		before := len(f.wrong)
 		if err := f.failed(err); err != nil {
-			return nil, f.wrong, err
+			return f.wrong, err
 		}
 		if len(f.wrong) == before {
-			f.row(row)
+			more = f.row(row)
 		}
 	}
-	return f.entries, f.wrong, nil
+	return f.wrong, nil
+}
+
+// longestHead is where the line of column names ends at the latest.
+const longestHead = 4096
+
+// separatorOf is the sign that stands first in the line of column names, which have none of these themselves.
+func separatorOf(start []byte) rune {
+	line, _, _ := bytes.Cut(start, []byte("\n"))
+	if i := bytes.IndexAny(line, ",;\t"); i >= 0 {
+		return rune(line[i])
+	}
+	return ','
 }
 
 type csvFile struct {
@@ -87,8 +111,8 @@ type csvFile struct {
 	reader  *csv.Reader
 	columns []string // in the order of the file
 	line    int
-	entries []Entry
 	wrong   []LineError
+	got     func(Entry) bool
 }
 
 func (f *csvFile) problem(format string, args ...any) {
@@ -129,20 +153,18 @@ func (f *csvFile) header(head []string) {
 	}
 }
 
-func (f *csvFile) row(row []string) {
+// row reads an entry, and tells whether more are wanted.
+func (f *csvFile) row(row []string) (more bool) {
 	f.line, _ = f.reader.FieldPos(0)
 	if len(row) != len(f.columns) {
 		f.problem("it has %d fields, want %d", len(row), len(f.columns))
-		return
-	}
-	cell := map[string]string{}
-	for i, name := range f.columns {
-		cell[name] = strings.TrimSpace(row[i])
-		if len(cell[name]) > longestCell {
-			f.problem("%s is longer than %d bytes", name, longestCell)
-		}
+		return true
 	}
 	before := len(f.wrong)
+	cell := make(map[string]string, len(row))
+	for i, name := range f.columns {
+		cell[name] = f.text(name, row[i])
+	}
 	e := Entry{
 		Org: AnyOrg, Source: FromImport, Note: f.Source, Address: f.address(cell[colAddress]), Channel: f.channel(cell[colChannel]),
 		Action: f.action(cell[colAction]), Scope: f.scope(cell[colProgram]), OccurredAt: f.moment(cell[colOccurredAt]),
@@ -152,10 +174,37 @@ func (f *csvFile) row(row []string) {
 	if e.Action == OptIn || e.Action == Confirm {
 		e.Purpose = message.Marketing
 	}
-	if len(f.wrong) == before {
-		e.Evidence = strings.TrimSpace(cell[colEvidence] + " row " + hashOf(&e, cell[colEvidence]))
-		f.entries = append(f.entries, e)
+	if len(f.wrong) > before {
+		return true
 	}
+	e.Evidence = strings.TrimSpace(cell[colEvidence] + " row " + hashOf(&e, cell[colEvidence]))
+	if isDay(cell[colOccurredAt]) {
+		e.OccurredAt = SaidOn(e.OccurredAt, e.Action, f.Now)
+	}
+	return f.got(e)
+}
+
+// text is a cell that can be stored as it is.
+func (f *csvFile) text(name, cell string) string {
+	longest := longestCell
+	if name == colEvidence {
+		longest = longestEvidence
+	}
+	switch cell = strings.TrimSpace(cell); {
+	case !utf8.ValidString(cell):
+		f.problem("%s: it is not UTF-8: save the file as CSV UTF-8", name)
+	case strings.ContainsRune(cell, 0):
+		f.problem("%s has a zero byte", name)
+	case len(cell) > longest:
+		f.problem("%s is longer than %d bytes", name, longest)
+	}
+	return cell
+}
+
+// isDay tells whether a time is a day, without an hour.
+func isDay(text string) bool {
+	_, err := time.Parse(time.DateOnly, text)
+	return err == nil
 }
 
 // hashOf is of what the row says, not of how it is written, nor of who imports it.

@@ -3,6 +3,7 @@ package consent_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -12,8 +13,12 @@ import (
 
 func read(t *testing.T, text string) ([]consent.Entry, []string) {
 	t.Helper()
-	entries, wrong, err := consent.ReadCSV(strings.NewReader(text), consent.Import{
+	var entries []consent.Entry
+	wrong, err := consent.ReadCSV(strings.NewReader(text), consent.Import{
 		Region: "US", Program: "news", Source: "web forms", By: "ana", Now: at(59),
+	}, func(e consent.Entry) bool {
+		entries = append(entries, e)
+		return true
 	})
 	require.NoError(t, err)
 	var texts []string
@@ -63,4 +68,52 @@ func TestReadCSVTellsEveryMistake(t *testing.T) {
 	require.Len(t, wrong, 4)
 	_, wrong = read(t, "")
 	require.Equal(t, []string{"line 1: the file is empty: want a line of column names"}, wrong)
+}
+
+// What spreadsheets write, depending on the country and on what is clicked.
+func TestReadCSVOfSpreadsheets(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"semicolons":   "Address;ACTION;Occurred_At;disclosure\r\n+14155550100;opt_in;2026-05-01;\"News; twice, a week\"\r\n",
+		"tabs":         "address\taction\toccurred_at\tdisclosure\n+14155550100\topt_in\t2026-05-01\tNews; twice, a week\n",
+		"only a quote": "\"address\";\"action\";\"occurred_at\";\"disclosure\"\n+14155550100;opt_in;2026-05-01;News\\; twice\n",
+	} {
+		entries, wrong := read(t, text)
+		if name == "only a quote" {
+			require.Equal(t, []string{"line 2: it has 5 fields, want 4"}, wrong)
+			continue
+		}
+		require.Empty(t, wrong, name)
+		require.Len(t, entries, 1, name)
+		require.Equal(t, "News; twice, a week", entries[0].Proof.Disclosure, name)
+	}
+	_, wrong := read(t, "\xff\xfea\x00d\x00d\x00")
+	require.Equal(t, []string{"line 1: the file is UTF-16 (Excel calls it Unicode text): save it as CSV UTF-8"}, wrong)
+	_, wrong = read(t, "address,action,occurred_at,disclosure,evidence\n"+
+		"+14155550100,opt_in,2026-05-01,S\xed,\n"+ // Latin-1
+		"+14155550100,opt_in,2026-05-01,a\x00b,"+strings.Repeat("x", 501)+"\n")
+	require.Equal(t, []string{
+		"line 2: disclosure: it is not UTF-8: save the file as CSV UTF-8", "line 3: disclosure has a zero byte", "line 3: evidence is longer than 500 bytes",
+	}, wrong)
+}
+
+// Of two words of one day, of which only the day is known, the stricter one counts; and nothing counts from later than now.
+func TestReadCSVOfDays(t *testing.T) {
+	t.Parallel()
+	entries, wrong := read(t, "address,action,occurred_at\n"+
+		"+14155550100,opt_out,2026-04-30\n+14155550100,opt_in,2026-04-30\n+14155550100,opt_out,2026-05-01\n")
+	require.Empty(t, wrong)
+	require.Equal(t, time.Date(2026, 4, 30, 23, 59, 59, 999_999_000, time.UTC), entries[0].OccurredAt)
+	require.Equal(t, time.Date(2026, 4, 30, 0, 0, 0, 0, time.UTC), entries[1].OccurredAt)
+	require.Equal(t, at(59), entries[2].OccurredAt, "it is today")
+}
+
+func TestReadCSVEndsWhenNoMoreIsWanted(t *testing.T) {
+	t.Parallel()
+	n := 0
+	wrong, err := consent.ReadCSV(strings.NewReader("address,action,occurred_at\n+14155550100,opt_in,2026-04-30\n+14155550100,opt_out,2026-04-30\nx,y,z\n"),
+		consent.Import{Region: "US", Now: at(59)}, func(consent.Entry) bool { n++; return n < 2 })
+	require.NoError(t, err)
+	require.Empty(t, wrong)
+	require.Equal(t, 2, n)
 }

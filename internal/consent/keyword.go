@@ -1,6 +1,10 @@
 package consent
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
 
 // Keyword is what a reply says about consent, if anything.
 type Keyword string
@@ -26,4 +30,14 @@ func FromOptOutType(value string) Keyword {
 		return Help
 	}
 	return None
+}
+
+// TwilioTakes tells whether Twilio takes a reply for a keyword by itself, and answers it, where Advanced Opt-Out does not say so: it knows
+// a few English words, which must be the whole message, in any case. Signs around the word do not matter here: whether they do to Twilio
+// is not said, and somebody whom it has opted out gets nothing from us anyway.
+//
+// Source: Twilio, "Twilio support for opt-out keywords (SMS STOP filtering)". YES is left out: it is no keyword of ours.
+func TwilioTakes(body string) bool {
+	words := []string{"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "START", "UNSTOP", "HELP", "INFO"}
+	return slices.Contains(words, strings.ToUpper(strings.TrimFunc(body, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })))
 }

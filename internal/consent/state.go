@@ -58,6 +58,22 @@ func (s State) Granted(channel message.Channel, program string, double bool) boo
 	return grant.newer(erased) && s.newest(channel, program, ReOptIn).newer(stop)
 }
 
+// Revoked tells whether the newest word about all that a scope is about, on all channels, is an opt-out.
+func (s State) Revoked(scope Scope) bool {
+	var newest Mark
+	for _, m := range s.about(scope) {
+		if m.Channel == AllChannels && m.newer(newest) {
+			newest = m
+		}
+	}
+	return newest.Action == OptOut
+}
+
+// AnyRevoked tells whether there is anything that is Revoked.
+func (s State) AnyRevoked() bool {
+	return s.any(func(m Mark) bool { return m.Channel == AllChannels && m.Action == OptOut && s.Revoked(m.Scope) })
+}
+
 // UnderReview tells whether a reply that may be an opt-out waits for a decision: nothing may be sent on any channel.
 func (s State) UnderReview() bool {
 	return s.any(func(m Mark) bool { return m.Channel == ReviewChannel })

@@ -3,6 +3,7 @@ package consent_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -162,4 +163,14 @@ func verdicts(s consent.State) []string {
 		}
 	}
 	return all
+}
+
+func TestNamesOfPrograms(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a", "news", "news-2", "n2", "a-2-b", "acme/news", strings.Repeat("a", 200)} {
+		require.True(t, consent.IsProgram(name), name)
+	}
+	for _, name := range []string{"", "-", "News", "2news", "-news", "news-", "a--b", "a b", "acme/", "/news", "a/b/c", "né", strings.Repeat("a", 201)} {
+		require.False(t, consent.IsProgram(name), name)
+	}
 }

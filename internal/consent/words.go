@@ -30,6 +30,7 @@ type Words struct {
 	phrases   map[string]phrase
 	courtesy  map[string]bool // phrases of one to longestCourtesy words
 	questions map[string]bool // words that a question begins with
+	reactions map[string]bool // phrases that a phone puts before the message that somebody reacted to
 	sayStop   patterns
 	mayBeStop patterns
 	notStop   patterns
@@ -57,6 +58,7 @@ type vocabulary struct {
 	Typos    []entry           `yaml:"typos"`
 	Courtesy []entry           `yaml:"courtesy"`
 	Question []entry           `yaml:"question"`
+	Reaction []entry           `yaml:"reaction"`
 	Sets     map[string]string `yaml:"sets"`
 	Says     []entry           `yaml:"says"`
 	MayMean  []entry           `yaml:"may_mean"`
@@ -184,7 +186,7 @@ func (l *loader) merge(file, language string, more vocabulary) {
 
 // lists are all lists of entries but drop.
 func (v *vocabulary) lists() []*[]entry {
-	return []*[]entry{&v.Stop, &v.Bare, &v.Start, &v.Help, &v.Typos, &v.Courtesy, &v.Question, &v.Says, &v.MayMean, &v.Not}
+	return []*[]entry{&v.Stop, &v.Bare, &v.Start, &v.Help, &v.Typos, &v.Courtesy, &v.Question, &v.Reaction, &v.Says, &v.MayMean, &v.Not}
 }
 
 func (l *loader) from(file string, e entry) {
@@ -211,7 +213,7 @@ func (l *loader) drop(file string, have *vocabulary, dropped entry) {
 }
 
 func (l *loader) compile() *Words {
-	w := &Words{phrases: map[string]phrase{}, courtesy: map[string]bool{}, questions: map[string]bool{}}
+	w := &Words{phrases: map[string]phrase{}, courtesy: map[string]bool{}, questions: map[string]bool{}, reactions: map[string]bool{}}
 	languages := slices.Sorted(maps.Keys(l.languages))
 	for _, form := range []func(string) string{asItIs, simpleLetters} { // what is written so goes before what may be meant
 		for _, language := range languages {
@@ -230,6 +232,9 @@ func (l *loader) compile() *Words {
 		}
 		for _, e := range v.Question {
 			w.questions[l.normal(e, 1)] = true
+		}
+		for _, e := range v.Reaction {
+			w.reactions[l.normal(e, longestPhrase)] = true
 		}
 		l.patterns(&w.sayStop, v.Says, language, v.Sets)
 		l.patterns(&w.mayBeStop, v.MayMean, language, v.Sets)

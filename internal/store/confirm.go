@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,7 @@ import (
 // transaction that stores the reply. That to a START or YES is no exemption from anything: it goes as other automatic answers do, if the person allows it still.
 type Confirmation struct {
 	Template string
+	Language string // that the person's words are in, when they tell; else that of the message that they answer
 	Render   func(language string) (message.Content, error)
 	Within   time.Duration // of the reply's reception; later there is none
 	PerHour  int           // most automatic answers to one person by one sender
@@ -52,7 +54,7 @@ func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, held strin
 	if err != nil {
 		return err
 	}
-	content, broken := how.Render(linked.Language)
+	content, broken := how.Render(how.in(linked.Language))
 	switch {
 	case left <= 0:
 		linked.Confirmation = ConfirmationLate
@@ -83,6 +85,14 @@ func confirm(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked, held strin
 	}
 	linked.Confirmation = ConfirmationMade
 	return nil
+}
+
+// in is the language to answer in. A message in another language than English tells more than words that several languages share.
+func (c *Confirmation) in(message string) string {
+	if english := message == "" || message == "en" || strings.HasPrefix(message, "en-"); english && c.Language != "" {
+		return c.Language
+	}
+	return message
 }
 
 func languageOf(content message.Content, channel message.Channel) string {
@@ -125,13 +135,27 @@ func sameAgain(ctx context.Context, tx pgx.Tx, r Reply) (same bool, err error) {
 	return same, nil
 }
 
-// hadOptedOut tells whether the newest word about all channels of a person is an opt-out, under any of their addresses.
-func hadOptedOut(ctx context.Context, tx pgx.Tx, addresses []string) (out bool, err error) {
-	err = tx.QueryRow(ctx, `select coalesce((select action from consent
-		where address = any (array(select known from same_person($1))) and channel = 'all'
-		order by occurred_at desc, seq desc, id desc limit 1) = 'opt_out', false)`, addresses).Scan(&out)
-	if err != nil {
-		return false, fmt.Errorf("read consent: %w", err)
+// answerHeld tells why a STOP or START that is not stored yet is not answered, since it changes nothing, under any of the person's
+// addresses; empty when it does.
+func answerHeld(ctx context.Context, tx pgx.Tx, r Reply, people []string, linked *Linked) (string, error) {
+	if r.Answer == nil || r.Keyword != string(consent.Stop) && r.Keyword != string(consent.Start) {
+		return "", nil
 	}
-	return out, nil
+	var state consent.State
+	var p pipeline
+	queueConsent(&p, people, func(_ string, mark consent.Mark) { state = append(state, mark) })
+	if err := p.run(ctx, tx); err != nil {
+		return "", fmt.Errorf("read consent: %w", err)
+	}
+	if r.Keyword == string(consent.Start) {
+		if !state.AnyRevoked() {
+			return ConfirmationNothing, nil
+		}
+		return "", nil
+	}
+	scope, err := revokedScope(ctx, tx, r, linked)
+	if err == nil && state.Revoked(scope) {
+		return ConfirmationRepeated, nil
+	}
+	return "", err
 }

@@ -149,10 +149,13 @@ const insertEntry = `with added as (insert into consent (org, address, channel, 
 	select id from added`
 
 func entryArgs(e consent.Entry) []any {
+	proof := consent.Proof{
+		Disclosure: clean(e.Proof.Disclosure), SourceURL: clean(e.Proof.SourceURL), IP: clean(e.Proof.IP), Operator: clean(e.Proof.Operator),
+	}
 	return []any{
-		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), e.Evidence, clean(e.Note),
+		string(e.Org), string(e.Address), string(e.Channel), string(e.Action), string(e.Source), clean(e.Evidence), clean(e.Note),
 		orNull(e.OccurredAt), int64(e.Seq), string(e.Scope.KindOrAll()), e.Scope.Name, string(e.Purpose),
-		clean(e.Proof.Disclosure), e.Proof.Hash(), clean(e.Proof.SourceURL), clean(e.Proof.IP), clean(e.Proof.Operator),
+		proof.Disclosure, proof.Hash(), proof.SourceURL, proof.IP, proof.Operator,
 		e.Ask && e.Action == consent.OptIn, clean(e.AskIn),
 	}
 }

@@ -2,50 +2,57 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
-	"slices"
+	"fmt"
+	"iter"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/beckonhq/beckon/internal/address"
 	"github.com/beckonhq/beckon/internal/consent"
-	"github.com/beckonhq/beckon/internal/message"
 )
 
 // importBatch is how many entries are added in one transaction.
 const importBatch = 500
 
-// ImportConsent adds entries, some hundreds in each transaction, and returns how many were new. What is there already is left: after
-// a failure, or with the same file again, it goes on where it was. With dry everything is rolled back.
-func (s *Store) ImportConsent(ctx context.Context, entries []consent.Entry, dry bool) (added int, err error) {
-	entries = once(entries)
-	for len(entries) > 0 {
-		n := min(importBatch, len(entries))
-		some, err := s.importSome(ctx, entries[:n], dry)
-		if err != nil {
-			return added, err
+// ImportConsent adds entries, some hundreds in each transaction, and returns how many there were and how many were new. What is there
+// already is left: after a failure, or with the same entries again, it goes on where it was. With dry everything is rolled back.
+func (s *Store) ImportConsent(ctx context.Context, entries iter.Seq[consent.Entry], dry bool) (rows, added int, err error) {
+	seen := map[[sameSize]byte]bool{}
+	some := make([]consent.Entry, 0, importBatch)
+	add := func() error {
+		if len(some) == 0 {
+			return nil
 		}
-		added, entries = added+some, entries[n:]
+		n, err := s.importSome(ctx, some, dry)
+		added, some = added+n, some[:0]
+		return err
 	}
-	return added, nil
+	for e := range entries {
+		rows++
+		if key := sameEntry(&e); e.Evidence == "" || !seen[key] {
+			seen[key] = true
+			some = append(some, e)
+		}
+		if len(some) == importBatch {
+			if err := add(); err != nil {
+				return rows, added, err
+			}
+		}
+	}
+	return rows, added, add()
 }
 
-// once leaves out what stands in a file twice, so that a rehearsal counts as the real run does.
-func once(entries []consent.Entry) []consent.Entry {
-	type key struct {
-		address  address.Address
-		evidence string
-		action   consent.Action
-		channel  message.Channel
-		scope    consent.Scope
-	}
-	seen := make(map[key]bool, len(entries))
-	return slices.DeleteFunc(slices.Clone(entries), func(e consent.Entry) bool {
-		k := key{e.Address, e.Evidence, e.Action, e.Channel, e.Scope.Clean()}
-		repeated := e.Evidence != "" && seen[k]
-		seen[k] = true
-		return repeated
-	})
+// sameSize is that of a key by which an entry is known again; a part of a hash will do, and a file may have millions.
+const sameSize = 16
+
+// sameEntry is the same for what stands in a file twice, so that a rehearsal counts as the real run does.
+func sameEntry(e *consent.Entry) [sameSize]byte {
+	scope := e.Scope.Clean()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", []string{
+		string(e.Address), e.Evidence, string(e.Action), string(e.Channel), string(scope.Kind), scope.Name,
+	}))
+	return [sameSize]byte(sum[:])
 }
 
 func (s *Store) importSome(ctx context.Context, entries []consent.Entry, dry bool) (int, error) {

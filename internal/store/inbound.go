@@ -96,17 +96,9 @@ func (s *Store) ApplyReply(ctx context.Context, r Reply) (Linked, error) {
 
 // applyNew stores a reply that is new, and makes the answer that it gets.
 func applyNew(ctx context.Context, tx pgx.Tx, r Reply, people []string, linked *Linked) error {
-	held := ""
-	if r.Answer != nil && (r.Keyword == string(consent.Stop) || r.Keyword == string(consent.Start)) {
-		out, err := hadOptedOut(ctx, tx, people) // before its own word is written
-		switch {
-		case err != nil:
-			return err
-		case out && r.Keyword == string(consent.Stop):
-			held = ConfirmationRepeated
-		case !out && r.Keyword == string(consent.Start):
-			held = ConfirmationNothing
-		}
+	held, err := answerHeld(ctx, tx, r, people, linked) // before its own word is written
+	if err != nil {
+		return err
 	}
 	if err := writeReply(ctx, tx, r, linked); err != nil {
 		return err

@@ -114,6 +114,31 @@ func TestStopThatAnswersAnAnswerIsOfEverything(t *testing.T) {
 	require.True(t, l.state().Stopped(message.SMS, "news"))
 }
 
+// Whoever is out of one program and says STOP to another one is told so: it is news. So is what START ends.
+func TestStopToAnotherProgramIsConfirmed(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	stop := func(sid string, minute uint64, action consent.Action, answered string) store.Linked {
+		r := plain(sid, minute, action)
+		r.Body, r.Program, r.RepliedSID, r.Answer = sid, true, answered, confirmation("opt-out-confirmation")
+		r.Keyword = map[consent.Action]string{consent.OptOut: "stop", consent.ReOptIn: "start"}[action]
+		return l.reply(r)
+	}
+	for i, program := range []string{"news", "offers"} {
+		c := l.accepted(person, message.SMS, fmt.Sprint("SM", i))
+		l.exec(`update message set program = $2 where id = $1`, c.Message.ID, program)
+	}
+	require.Equal(t, store.ConfirmationNothing, stop("IN0", 0, consent.ReOptIn, "").Confirmation)
+	require.Equal(t, store.ConfirmationMade, stop("IN1", 1, consent.OptOut, "SM0").Confirmation)
+	require.Equal(t, store.ConfirmationMade, stop("IN2", 2, consent.OptOut, "SM1").Confirmation)
+	require.Equal(t, store.ConfirmationRepeated, stop("IN3", 3, consent.OptOut, "SM0").Confirmation)
+	joined := optIn("form", "offers")
+	joined.OccurredAt = said(4)
+	l.add(joined)
+	require.Equal(t, store.ConfirmationMade, stop("IN5", 5, consent.ReOptIn, "").Confirmation, "it ends that of the other program")
+	require.Equal(t, store.ConfirmationNothing, stop("IN6", 6, consent.ReOptIn, "").Confirmation)
+}
+
 // A word under one of a person's addresses counts for the other one.
 func TestAliases(t *testing.T) {
 	t.Parallel()

@@ -22,9 +22,9 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 	if r.Consent != nil {
 		entry := *r.Consent
 		entry.Org = linked.Org
-		if r.Program && entry.Action == consent.OptOut && linked.MessageID != "" {
+		if entry.Action == consent.OptOut {
 			var err error
-			if entry.Scope, err = scopeAnswered(ctx, tx, linked.MessageID); err != nil {
+			if entry.Scope, err = revokedScope(ctx, tx, r, linked); err != nil {
 				return err
 			}
 		}
@@ -34,6 +34,14 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 		}
 	}
 	return nil
+}
+
+// revokedScope is what an opt-out in a reply is about.
+func revokedScope(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) (consent.Scope, error) {
+	if !r.Program || linked.MessageID == "" {
+		return consent.Scope{}, nil
+	}
+	return scopeAnswered(ctx, tx, linked.MessageID)
 }
 
 // scopeAnswered is what an opt-out in answer to a message is about: the program of a rule's message, or that of the question of a double

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -235,22 +234,4 @@ func splitAddress(value string) (address.Address, message.Channel) {
 		return address.Address(value), ""
 	}
 	return address.Address(value), message.SMS
-}
-
-// IsKeyword tells whether Twilio by default takes a whole message for STOP or HELP, and then answers it itself. That of a word with a
-// full stop or the like is not said anywhere: it counts as one.
-//
-// Source: Twilio, "Twilio support for opt-out keywords (SMS STOP filtering)".
-func IsKeyword(body string) bool {
-	letters := strings.Map(func(c rune) rune {
-		if c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && c != ' ' {
-			return -1
-		}
-		return unicode.ToUpper(c)
-	}, body)
-	switch strings.TrimSpace(letters) {
-	case "STOP", "STOPALL", "UNSUBSCRIBE", "END", "QUIT", "REVOKE", "OPTOUT", "CANCEL", "HELP", "INFO":
-		return true
-	}
-	return false
 }

@@ -190,13 +190,3 @@ func TestStatusToState(t *testing.T) {
 		require.False(t, known, status)
 	}
 }
-
-func TestIsKeyword(t *testing.T) {
-	t.Parallel()
-	for _, body := range []string{"STOP", " stop ", "Stop.", "unsubscribe!", "info", "\U0001f6d1 STOP", "\"QUIT\""} {
-		require.True(t, twilio.IsKeyword(body), body)
-	}
-	for _, body := range []string{"", "stop please", "STOP 2 END", "opt out", "BAJA", "ayuda", "stopp", "\u0421TOP me"} {
-		require.False(t, twilio.IsKeyword(body), body)
-	}
-}

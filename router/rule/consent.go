@@ -152,7 +152,7 @@ func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
 		{m.ip, &w.Proof.IP},
 		{m.language, &w.Language},
 	} {
-		if *one.to, err = one.from.evalText(f); err != nil {
+		if *one.to, err = one.from.evalText(f); err != nil && w.Action != consent.OptOut { // which counts, whatever its proof
 			return w, false, err
 		}
 	}
@@ -171,41 +171,62 @@ func longAgo() time.Time { return time.Unix(0, 0).UTC() }
 // moment is when it was said: by `at`, else when the record was last changed, else when it came. It is never later than that, so
 // that a wrong clock or date does not go before all that people say afterwards. Where no change was seen, at the first sight of a
 // record above all, what permits something may have been said at any time since the record was created: then the earliest counts, so
-// that it lifts no STOP that may be newer.
+// that it lifts no STOP that may be newer. An opt-out counts also when `at` gives no time: what the person wants is clear.
 func (m *Mapping) moment(f *facts, by mappedWord) (time.Time, error) {
-	when := f.in.Received
+	var when time.Time
+	var err error
 	switch {
-	case m.at == nil && by.action != consent.OptOut && !by.when.seenBefore(f):
+	case m.at != nil:
+		when, err = m.told(f, by.action)
+		if err != nil && by.action == consent.OptOut {
+			when, err = lastChange(f), nil
+		}
+	case by.action != consent.OptOut && !by.when.seenBefore(f):
 		created, ok := timeOf(f.in.Notification, "CreatedDate")
 		if when = created; !ok {
 			when = longAgo()
 		}
-	case m.at == nil:
-		for _, name := range []string{"SystemModstamp", "LastModifiedDate"} {
-			if t, ok := timeOf(f.in.Notification, name); ok {
-				when = t
-				break
-			}
-		}
 	default:
-		value, err := m.at.evalScalar(f)
-		if err != nil {
-			return time.Time{}, err
-		}
-		text, _ := value.(string)
-		if when, err = parseMoment(text); err != nil {
-			return time.Time{}, errors.New("at: it is no time, want a date or a time in RFC 3339")
-		}
+		when = lastChange(f)
 	}
 	if when.After(f.in.Received) {
 		when = f.in.Received
 	}
+	return when, err
+}
+
+// told is the time that `at` gives.
+func (m *Mapping) told(f *facts, action consent.Action) (time.Time, error) {
+	value, err := m.at.evalScalar(f)
+	if err != nil {
+		return time.Time{}, err
+	}
+	text, _ := value.(string)
+	when, day, err := parseMoment(text)
+	if err != nil {
+		return time.Time{}, errors.New("at: it is no time, want a date or a time in RFC 3339")
+	}
+	if day {
+		when = consent.SaidOn(when, action, f.in.Received)
+	}
 	return when, nil
 }
 
-func parseMoment(text string) (time.Time, error) {
-	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		return t, nil
+// lastChange is when the record was last changed, as far as the notification says.
+func lastChange(f *facts) time.Time {
+	for _, name := range []string{"SystemModstamp", "LastModifiedDate"} {
+		if t, ok := timeOf(f.in.Notification, name); ok {
+			return t
+		}
 	}
-	return time.Parse(time.RFC3339, text)
+	return f.in.Received
+}
+
+// parseMoment reads a time, or a day, of which it gives the beginning.
+func parseMoment(text string) (t time.Time, day bool, err error) {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, true, nil
+	}
+	t, err = time.Parse(time.RFC3339, text)
+	return t, false, err
 }

@@ -98,6 +98,23 @@ consent:
 	}
 }
 
+// What the person wants is clear: that nobody can tell when it was said, or by what, does not keep an opt-out from counting.
+func TestAnOptOutCountsWithoutItsTime(t *testing.T) {
+	t.Parallel()
+	set := load(t, `
+consent:
+  - {name: log, object: Thing, address: record.Phone, opt_out: record.Kind == "out", at: record.When, evidence: 'record.Name.split("-")[1]'}
+`)
+	for text, want := range map[string]string{
+		"": "2026-03-04T05:00:00Z", "soon": "2026-03-04T05:00:00Z", "2026-03-02": "2026-03-02T23:59:59Z", "2026-03-04": "2026-03-04T05:06:07Z",
+		"2026-03-02T03:04:05.000Z": "2026-03-02T03:04:05Z",
+	} {
+		d := rule.Decide(set, input("Kind", "out", "Phone", "1", "When", text, "Name", "x", "SystemModstamp", "2026-03-04T05:00:00.000Z"))
+		require.Equal(t, rule.VerdictMatched, d.Results[0].Verdict, text)
+		require.Equal(t, want, d.Results[0].Consent.At.Format(time.RFC3339), text)
+	}
+}
+
 func TestConsentMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := rule.Load(fstest.MapFS{"c.yaml": {Data: []byte(`
