@@ -147,6 +147,7 @@ func (a *App) account(sender config.Sender) twilio.Config {
 	account := twilio.Config{
 		AccountSID: sender.Account.AccountSID, APIKey: sender.Account.APIKey, APISecret: sender.Account.APISecret.Reveal(),
 		BaseURL: a.cfg.Twilio.APIURL, MaxIdleConnsPerHost: sender.Concurrency, SocketTimeout: a.cfg.Dispatch.SendTimeout,
+		Reactions: a.reactions,
 	}
 	if len(sender.Account.AuthTokens) > 0 {
 		account.AuthToken = sender.Account.AuthTokens[0].Reveal()
