@@ -216,9 +216,7 @@ func TestTwoDispatchersSendEachMessageOnce(t *testing.T) {
 	}
 	ids := w.queue(messages...)
 	w.carry(ids...)
-	require.True(t, w.wait(func() bool {
-		return w.number(`select count(*) from message where state in ('accepted', 'sent', 'delivered')`) == count
-	}))
+	w.grows(count, `select count(*) from message where state in ('accepted', 'sent', 'delivered')`)
 	for i := range messages {
 		require.Equal(t, 1, w.sim.Count(string(messages[i].To)), "message %d", i)
 	}
