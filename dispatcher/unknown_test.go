@@ -305,7 +305,7 @@ func TestStopWithALedgerThatIsAwayEnds(t *testing.T) {
 func TestRecorderStoresOneByOneWhatCannotBeStoredTogether(t *testing.T) {
 	t.Parallel()
 	ledger := &pickyLedger{}
-	m, err := newMetrics(prometheus.NewRegistry())
+	m, err := newMetrics(prometheus.NewRegistry(), nil)
 	require.NoError(t, err)
 	r := newRecorder(ledger, m, quiet())
 	for i := range 5 {

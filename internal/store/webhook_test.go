@@ -53,3 +53,26 @@ func TestAWebhookWithoutContentIsNotPostedAgain(t *testing.T) {
 	require.Empty(t, again)
 	require.Equal(t, "failed", get[string](l, `select state from webhook`))
 }
+
+func TestOldestWaiting(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	reply, webhook, err := l.OldestWaiting(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, reply)
+	require.Zero(t, webhook)
+	for _, sid := range []string{"IN1", "IN2"} {
+		l.reply(store.Reply{SID: sid, Body: "yes", Seq: 1})
+	}
+	l.exec(`update reply_task set created_at = now() - interval '10 minutes' where sid = 'IN2'`)
+	l.exec(`insert into webhook (id, sid, url, body, state, created_at) select gen_random_uuid(), 'IN' || n, 'https://hooks.example.com', '{}',
+		case n when 1 then 'delivered' when 2 then 'failed' else 'queued' end, now() - (4 - n) * interval '1 hour' from generate_series(1, 3) n`)
+	reply, webhook, err = l.OldestWaiting(t.Context())
+	require.NoError(t, err)
+	require.InDelta(t, 10*time.Minute, reply, float64(time.Minute))
+	require.InDelta(t, time.Hour, webhook, float64(time.Minute), "what was delivered or given up waits no more")
+	l.exec(`update reply_task set created_at = now() + interval '1 hour'`)
+	reply, _, err = l.OldestWaiting(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, reply, "a clock that was put back makes no negative age")
+}
