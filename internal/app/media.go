@@ -27,17 +27,24 @@ const (
 
 // mountMedia puts the pictures and files of replies on the private listener.
 func (a *App) mountMedia(g *echo.Group) {
-	places := semaphore.NewWeighted(mediaAtOnce)
-	give := func(c echo.Context) error {
-		if !places.TryAcquire(1) {
-			c.Response().Header().Set(echo.HeaderRetryAfter, "1")
-			return c.JSON(http.StatusServiceUnavailable, problem{"too many pictures and files are fetched now: try again in a second"})
+	few := boundMedia(mediaAtOnce)
+	g.GET("/media/:sid/:n", a.giveMedia, few)
+	g.HEAD("/media/:sid/:n", a.giveMedia, few)
+}
+
+// boundMedia lets so many in at once; whoever comes then is told to come again.
+func boundMedia(most int64) echo.MiddlewareFunc {
+	places := semaphore.NewWeighted(most)
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if !places.TryAcquire(1) {
+				c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+				return c.JSON(http.StatusServiceUnavailable, problem{"too many pictures and files are fetched now: try again in a second"})
+			}
+			defer places.Release(1)
+			return next(c)
 		}
-		defer places.Release(1)
-		return a.giveMedia(c)
 	}
-	g.GET("/media/:sid/:n", give)
-	g.HEAD("/media/:sid/:n", give)
 }
 
 // giveMedia passes on a picture or file of a reply: fetched from Twilio with the account's credentials, which never leave the
@@ -46,13 +53,11 @@ func (a *App) giveMedia(c echo.Context) error {
 	if !reached(a.migrated) {
 		return noLedger(c)
 	}
-	ctx, cancel := context.WithTimeout(c.Request().Context(), mediaTimeout)
-	defer cancel()
 	n, err := strconv.Atoi(c.Param("n"))
 	if err != nil || n < 0 {
 		return c.JSON(http.StatusNotFound, problem{"the number of a picture or file counts from 0"})
 	}
-	media, sender, err := a.store.MediaOf(ctx, c.Param("sid"), n)
+	media, sender, err := a.store.MediaOf(c.Request().Context(), c.Param("sid"), n)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return c.JSON(http.StatusNotFound, problem{"this reply has no such picture or file"})
@@ -63,14 +68,20 @@ func (a *App) giveMedia(c echo.Context) error {
 	if !ok {
 		return c.JSON(http.StatusServiceUnavailable, problem{"this process has no Twilio credentials of the sender " + sender})
 	}
+	return a.fetchMedia(c, account, media.URL, func(kind string) string { return fileName(c.Param("sid"), n, kind) })
+}
+
+func (a *App) fetchMedia(c echo.Context, account twilio.Config, link string, name func(kind string) string) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), mediaTimeout)
+	defer cancel()
 	client := twilio.New(account)
 	defer client.Close()
-	content, err := client.Media(ctx, media.URL)
+	content, err := client.Media(ctx, link)
 	if err != nil {
 		return a.noMedia(c, err)
 	}
 	defer func() { _ = content.Body.Close() }()
-	return a.passOn(c, fileName(c.Param("sid"), n, content.Type), content)
+	return a.passOn(c, name(content.Type), content)
 }
 
 // passOn writes a file while it arrives. One that ends too early, or is too large, shows in that the answer is cut off: its head has
@@ -121,10 +132,9 @@ func (a *App) noMedia(c echo.Context, err error) error {
 			return c.JSON(status, problem{cause.Error()})
 		}
 	}
-	if c.Request().Context().Err() != nil {
-		return nil // whoever asked has gone
+	if c.Request().Context().Err() == nil { // else whoever asked has gone
+		a.log.WarnContext(c.Request().Context(), "the media of a reply can't be fetched", "error", err)
 	}
-	a.log.WarnContext(c.Request().Context(), "the media of a reply can't be fetched", "error", err)
 	if failure, ok := twilio.AsError(err); ok && failure.Status == http.StatusTooManyRequests {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(max(1, int(failure.RetryAfter.Seconds()))))
 		return c.JSON(http.StatusServiceUnavailable, problem{"Twilio has no time for it now"})

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -154,7 +153,7 @@ func TestMediaThatIsTooLargeIsCutOff(t *testing.T) {
 	res, err := h.file(t.Context(), http.MethodGet, "MM1/0")
 	require.NoError(t, err)
 	n, err := io.Copy(io.Discard, res.Body)
-	require.True(t, errors.Is(err, io.ErrUnexpectedEOF), "%v", err)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.LessOrEqual(t, n, int64(16<<20))
 	require.NoError(t, res.Body.Close())
 	<-gone
