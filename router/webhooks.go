@@ -98,7 +98,7 @@ func (r *Router) post(ctx context.Context, w *store.Webhook) error {
 	r.metrics.webhooks.WithLabelValues(result).Inc()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout) // what was taken is not posted again for our end
 	defer cancel()
-	return r.Ledger.EndWebhook(ctx, w.ID, why, wait)
+	return r.Ledger.EndWebhook(ctx, w, why, wait)
 }
 
 // flights counts what is being posted.

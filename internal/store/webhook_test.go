@@ -20,7 +20,7 @@ func TestAWebhookThatWasGivenUpIsPostedAgainWithItsID(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, again, "one that is being posted is left alone")
 
-	require.NoError(t, l.EndWebhook(t.Context(), first.ID, "410 Gone", 0))
+	require.NoError(t, l.EndWebhook(t.Context(), first, "410 Gone", 0))
 	failed, err := l.Webhooks(t.Context(), store.WebhookFilter{State: store.WebhookFailed})
 	require.NoError(t, err)
 	require.Len(t, failed, 1)
@@ -75,4 +75,25 @@ func TestOldestWaiting(t *testing.T) {
 	reply, _, err = l.OldestWaiting(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, reply, "a clock that was put back makes no negative age")
+}
+
+// A process that was stopped for longer than the lease comes back while another one posts the same webhook: that it failed then is no news,
+// that the server took it is.
+func TestALateEndOfAWebhookCountsOnlyWhenItWasDelivered(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.exec(`insert into webhook (id, sid, url, body) values (gen_random_uuid(), 'IN1', 'https://hooks.example.com/a', '{}')`)
+	late, err := l.TakeWebhook(t.Context(), 0, nil)
+	require.NoError(t, err)
+	next, err := l.TakeWebhook(t.Context(), time.Minute, nil)
+	require.NoError(t, err)
+	require.Equal(t, late.ID, next.ID)
+	const due = `select state || ' ' || error || ' ' || (due_at > now() + interval '30 seconds')::text from webhook`
+	for _, wait := range []time.Duration{0, time.Second} {
+		require.NoError(t, l.EndWebhook(t.Context(), late, "the server answered 500", wait))
+		require.Equal(t, "queued  true", get[string](l, due))
+	}
+	require.NoError(t, l.EndWebhook(t.Context(), late, "", 0))
+	require.NoError(t, l.EndWebhook(t.Context(), next, "the server answered 500", time.Hour))
+	require.Equal(t, "delivered", get[string](l, `select state from webhook`))
 }
