@@ -52,6 +52,7 @@ type Ledger interface {
 	Sweep(ctx context.Context, request store.SweepRequest, publish func(context.Context, []store.BeltRef) ([]uint64, error)) (store.Swept, error)
 	Unserved(ctx context.Context, senders []string) (map[string]int, error)
 	Held(ctx context.Context, age time.Duration) (map[message.Reason]int, error)
+	OldestWaiting(ctx context.Context) (reply, webhook time.Duration, err error)
 	ExpireLeases(ctx context.Context, lookupAfter time.Duration) (int, error)
 	DueLookups(ctx context.Context, limit int, again time.Duration) ([]store.Lookup, error)
 	NoteAbsence(ctx context.Context, attemptID string, next time.Duration) error
@@ -218,7 +219,7 @@ func New(config Config) (*Dispatcher, error) {
 			return nil, fmt.Errorf("dispatcher: %w", err)
 		}
 	}
-	m, err := newMetrics(config.Metrics)
+	m, err := newMetrics(config.Metrics, config.Reactions.Known())
 	if err != nil {
 		return nil, fmt.Errorf("dispatcher: %w", err)
 	}

@@ -22,3 +22,15 @@ func (d *Dispatcher) lookForHeld(ctx context.Context) error {
 	}
 	return nil
 }
+
+// lookForWaiting tells how long replies wait for their rules, and webhooks for their servers. Both are the router's work: it is told of
+// here, so that a router that is stuck, or away, is noticed.
+func (d *Dispatcher) lookForWaiting(ctx context.Context) error {
+	reply, webhook, err := d.Ledger.OldestWaiting(ctx)
+	if err != nil {
+		return err
+	}
+	d.metrics.oldestReply.Set(reply.Seconds())
+	d.metrics.oldestWebhook.Set(webhook.Seconds())
+	return nil
+}

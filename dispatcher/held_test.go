@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"net/url"
 	"testing"
 	"time"
 
@@ -43,4 +44,23 @@ func TestMessagesThatAreHeldForLongAreTold(t *testing.T) {
 	w.becomes(old.String(), message.Delivered)
 	require.NoError(t, d.lookForHeld(t.Context()))
 	require.Equal(t, -1, gauge(t, registry, "beckon_messages_held_long", "rule_paused"))
+}
+
+// A router that is stuck leaves replies without an answer, and servers without their notices; somebody is told.
+func TestRepliesAndWebhooksThatWaitAreTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, twiliosim.Config{})
+	config, registry := w.config(), prometheus.NewRegistry()
+	config.Metrics = registry
+	d, _ := w.begin(config)
+	require.NoError(t, d.lookForWaiting(t.Context()))
+	require.Zero(t, gauge(t, registry, "beckon_oldest_reply_age_seconds"))
+	require.Zero(t, gauge(t, registry, "beckon_oldest_webhook_age_seconds"))
+	w.reply(url.Values{"Body": {"yes"}})
+	w.repliesWorked()
+	w.exec(`update reply_task set created_at = now() - interval '10 minutes'`)
+	w.exec(`insert into webhook (id, sid, url, body, created_at) values (gen_random_uuid(), 'IN1', 'https://hooks.example.com', '{}', now() - interval '2 hours')`)
+	require.NoError(t, d.lookForWaiting(t.Context()))
+	require.InDelta(t, 600, gauge(t, registry, "beckon_oldest_reply_age_seconds"), 60)
+	require.InDelta(t, 7200, gauge(t, registry, "beckon_oldest_webhook_age_seconds"), 60)
 }

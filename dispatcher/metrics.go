@@ -38,19 +38,27 @@ type metrics struct {
 	heldLong      *prometheus.GaugeVec
 	reviewsOpen   prometheus.Gauge
 	paused        *prometheus.GaugeVec
+	oldestReply   prometheus.Gauge
+	oldestWebhook prometheus.Gauge
 	calls         prometheus.Histogram
+
+	known map[int]bool // the error codes that are labels of their own; true for those that operators hear of
 }
 
-func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+// otherCode is the label of all error codes that the table of reactions does not know: Twilio may send any number.
+const otherCode = "other"
+
+func newMetrics(registry prometheus.Registerer, known map[int]bool) (*metrics, error) {
 	m := &metrics{
+		known:         known,
 		states:        counters("beckon_message_states_total", "States that messages moved to.", "state"),
 		suppressed:    counters("beckon_suppressed_total", "Messages that were rightly not sent.", "reason"),
-		errorCodes:    counters("beckon_twilio_errors_total", "Calls to Twilio that failed, by Twilio's error code (0: none).", "code"),
+		errorCodes:    counters("beckon_twilio_errors_total", "Calls to Twilio that failed, by Twilio's error code (0: none, other: not in the table of reactions).", "code"),
 		replies:       counters("beckon_replies_total", "Replies received.", "keyword"),
 		confirmed:     counters("beckon_confirmations_total", "Replies with STOP, HELP, START or a confirming YES that Beckon was to answer, by what became of that.", "result"),
 		asked:         counters("beckon_double_opt_in_total", "Opt-ins that people were to be asked to confirm, by what became of that.", "result"),
 		lookups:       counters("beckon_lookups_total", "Look-ups of unknown outcomes.", "result"),
-		alerted:       counters("beckon_alerts_total", "Failures that an operator must look at, by Twilio's error code.", "code"),
+		alerted:       counters("beckon_alerts_total", "Failures that an operator must look at, by Twilio's error code (0: none, other: not in the table of reactions).", "code"),
 		polls:         counters("beckon_polls_total", "Messages whose status Twilio was asked for.", "result"),
 		sent:          counters("beckon_rule_messages_total", "Messages that Twilio took, by rule.", "rule"),
 		optOuts:       counters("beckon_optouts_total", "Opt-outs that answer a message, by its rule.", "rule"),
@@ -68,6 +76,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		unknown: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_attempts_unknown", Help: "Attempts whose outcome is unknown now.",
 		}),
+		oldestReply: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "beckon_oldest_reply_age_seconds", Help: "How long the reply has waited that waits the longest for the reply rules; 0: none waits.",
+		}),
+		oldestWebhook: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "beckon_oldest_webhook_age_seconds", Help: "Age of the oldest webhook of a reply rule that is neither delivered nor given up; 0: there is none.",
+		}),
 		paused:   gauges("beckon_rule_paused", "1 for each rule whose messages wait, by who paused it: breaker or operator.", "rule", "by"),
 		stopped:  gauges("beckon_sending_stopped", "1 while nothing is sent by the sender on the channel (all: on none).", "sender", "channel"),
 		breaker:  gauges("beckon_breaker_state", "State of the sender's circuit breaker: 0 closed, 1 half-open, 2 open.", "sender"),
@@ -81,14 +95,39 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	all := []prometheus.Collector{
 		m.states, m.suppressed, m.errorCodes, m.replies, m.confirmed, m.asked, m.lookups, m.claims, m.waiting, m.waits, m.deadLetters, m.leasesExpired,
 		m.unknown, m.stopped, m.breaker, m.stops, m.unserved, m.heldLong, m.calls, m.alerted, m.polls, m.found, m.sent, m.optOuts, m.reviewsLapsed, m.paused,
-		m.retained, m.reviewsOpen,
+		m.retained, m.reviewsOpen, m.oldestReply, m.oldestWebhook,
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	m.begin()
 	return m, nil
+}
+
+// begin lets the series that alerts look at begin at 0: Prometheus sees no increase in a series that begins at 1, so that nobody would
+// hear of the first failure.
+func (m *metrics) begin() {
+	for code, told := range m.known {
+		if told {
+			m.alerted.WithLabelValues(m.code(code))
+		}
+	}
+	m.alerted.WithLabelValues(m.code(0))
+	m.alerted.WithLabelValues(otherCode)
+	m.suppressed.WithLabelValues(string(message.ReasonBadMedia))
+	for _, state := range []message.State{message.Accepted, message.Failed, message.Undelivered} {
+		m.states.WithLabelValues(string(state))
+	}
+}
+
+// code is the label of an error code.
+func (m *metrics) code(n int) string {
+	if _, known := m.known[n]; known || n == 0 {
+		return strconv.Itoa(n)
+	}
+	return otherCode
 }
 
 func (m *metrics) claimed(result *store.ClaimResult) {
@@ -103,7 +142,7 @@ func (m *metrics) claimed(result *store.ClaimResult) {
 
 func (m *metrics) expired(n int) { m.states.WithLabelValues(string(message.Expired)).Add(float64(n)) }
 
-func (m *metrics) alert(code int) { m.alerted.WithLabelValues(strconv.Itoa(code)).Inc() }
+func (m *metrics) alert(code int) { m.alerted.WithLabelValues(m.code(code)).Inc() }
 
 func (m *metrics) recorded(outcomes []store.Outcome) {
 	for _, o := range outcomes {
@@ -112,7 +151,7 @@ func (m *metrics) recorded(outcomes []store.Outcome) {
 			m.suppressed.WithLabelValues(string(o.Reason)).Inc()
 		}
 		if o.State == message.Refused || o.State == message.Unknown {
-			m.errorCodes.WithLabelValues(strconv.Itoa(o.ErrorCode)).Inc()
+			m.errorCodes.WithLabelValues(m.code(o.ErrorCode)).Inc()
 		}
 	}
 }

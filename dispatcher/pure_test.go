@@ -19,7 +19,7 @@ import (
 
 // bare is a lane for its pure parts.
 func bare(sender Sender) *lane {
-	m, _ := newMetrics(prometheus.NewRegistry())
+	m, _ := newMetrics(prometheus.NewRegistry(), twilio.DefaultReactions().Known())
 	config := Config{Tries: 3, ReconcileAfter: time.Minute, Log: slog.New(slog.DiscardHandler)}.withDefaults()
 	config.Hours, _ = hours.Shipped()
 	d := &Dispatcher{Config: config, metrics: m}

@@ -34,7 +34,7 @@ func (d *Dispatcher) schedule(ctx context.Context) error {
 		}
 		trimmed = time.Now() // also when the tick failed: a full stream fails it, and trimming is the cure
 		_, trimErr := d.Belt.Trim(ctx, d.Retention)
-		return errors.Join(err, trimErr, d.lookForUnserved(ctx), d.lookForHeld(ctx))
+		return errors.Join(err, trimErr, d.lookForUnserved(ctx), d.lookForHeld(ctx), d.lookForWaiting(ctx))
 	})
 }
 

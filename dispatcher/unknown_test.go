@@ -216,9 +216,7 @@ func TestTwoDispatchersSendEachMessageOnce(t *testing.T) {
 	}
 	ids := w.queue(messages...)
 	w.carry(ids...)
-	require.True(t, w.wait(func() bool {
-		return w.number(`select count(*) from message where state in ('accepted', 'sent', 'delivered')`) == count
-	}))
+	w.grows(count, `select count(*) from message where state in ('accepted', 'sent', 'delivered')`)
 	for i := range messages {
 		require.Equal(t, 1, w.sim.Count(string(messages[i].To)), "message %d", i)
 	}
@@ -309,7 +307,7 @@ func TestStopWithALedgerThatIsAwayEnds(t *testing.T) {
 func TestRecorderStoresOneByOneWhatCannotBeStoredTogether(t *testing.T) {
 	t.Parallel()
 	ledger := &pickyLedger{}
-	m, err := newMetrics(prometheus.NewRegistry())
+	m, err := newMetrics(prometheus.NewRegistry(), nil)
 	require.NoError(t, err)
 	r := newRecorder(ledger, m, quiet())
 	for i := range 5 {

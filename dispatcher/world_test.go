@@ -275,6 +275,15 @@ func (w *world) wait(so func() bool) bool {
 	return so()
 }
 
+// grows waits until a number is so large, as long as it grows: a busy machine may take its time.
+func (w *world) grows(want int, sql string) {
+	w.t.Helper()
+	for n := 0; n < want; {
+		before := n
+		require.Truef(w.t, w.wait(func() bool { n = w.number(sql); return n != before }), "it stays at %d of %d: %s", n, want, w.states())
+	}
+}
+
 func (w *world) hasten() {
 	w.exec(`update live_attempt set lookup_at = now() where phase = 'unknown' and lookup_at > now() + interval '100 ms'`)
 }

@@ -48,7 +48,17 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	m.begin()
 	return m, nil
+}
+
+// begin lets the series that alerts look at begin at 0: Prometheus sees no increase in a series that begins at 1, so that nobody would
+// hear of the first failure.
+func (m *metrics) begin() {
+	m.replies.WithLabelValues(string(notification.DeadLetter), "")
+	for _, result := range []string{webhookDelivered, webhookAgain, webhookFailed} {
+		m.webhooks.WithLabelValues(result)
+	}
 }
 
 func (m *metrics) decided(result *store.DecideResult) {

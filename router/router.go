@@ -53,7 +53,7 @@ type Ledger interface {
 	TimeOutQuestion(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
 	PutOffTimeOut(ctx context.Context, key, why string, wait time.Duration, most int) (gaveUp bool, err error)
 	TakeWebhook(ctx context.Context, lease time.Duration, not []string) (*store.Webhook, error)
-	EndWebhook(ctx context.Context, id, why string, wait time.Duration) error
+	EndWebhook(ctx context.Context, w *store.Webhook, why string, wait time.Duration) error
 }
 
 // Config is what a Router needs; everything without a default is required.

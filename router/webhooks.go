@@ -22,6 +22,13 @@ const (
 	webhooksToHost = 4 // at once: one that is slow takes no more than these
 )
 
+// What a try to post a webhook ends with, as the metric has it.
+const (
+	webhookDelivered = "delivered"
+	webhookAgain     = "tried_again"
+	webhookFailed    = "failed"
+)
+
 // Webhooks posts the notices of reply rules; *webhook.Client is one.
 type Webhooks interface {
 	Post(ctx context.Context, url, id, body string) error
@@ -77,21 +84,21 @@ func (r *Router) webhooksLoop(ctx context.Context) error {
 
 func (r *Router) post(ctx context.Context, w *store.Webhook) error {
 	err := r.Webhooks.Post(ctx, w.URL, w.ID, w.Body)
-	why, wait, result := "", time.Duration(0), "delivered"
+	why, wait, result := "", time.Duration(0), webhookDelivered
 	forGood := errors.Is(err, webhook.ErrPrivate) || errors.Is(err, webhook.ErrGone) || w.Tries+1 >= webhookTries
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err() // the lease brings it again
 	case err != nil && forGood:
-		why, result = err.Error(), "failed"
+		why, result = err.Error(), webhookFailed
 		r.Log.ErrorContext(ctx, "a webhook is given up", "webhook", w.ID, "tries", w.Tries+1, "error", err)
 	case err != nil:
-		why, wait, result = err.Error(), webhookFirst<<w.Tries, "tried_again"
+		why, wait, result = err.Error(), webhookFirst<<w.Tries, webhookAgain
 	}
 	r.metrics.webhooks.WithLabelValues(result).Inc()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout) // what was taken is not posted again for our end
 	defer cancel()
-	return r.Ledger.EndWebhook(ctx, w.ID, why, wait)
+	return r.Ledger.EndWebhook(ctx, w, why, wait)
 }
 
 // flights counts what is being posted.

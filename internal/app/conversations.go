@@ -32,7 +32,7 @@ func (a *App) mountConversations(g *echo.Group) {
 	g.POST("/conversations/:id/reply", a.answerConversation)
 	g.POST("/conversations/:id/assign", a.assignConversation)
 	g.POST("/conversations/:id/close", a.closeConversation)
-	g.GET("/media/:sid/:n", a.giveMedia)
+	a.mountMedia(g)
 }
 
 // limitOf reads the query parameter limit.

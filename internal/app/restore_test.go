@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -101,8 +102,10 @@ func (h *house) states(to address.Address) map[message.State]int {
 
 func (h *house) gets(to address.Address, state message.State, n int) {
 	h.t.Helper()
-	require.Eventually(h.t, func() bool { return h.states(to)[state] == n }, patience, tick,
-		"%d messages to %s must be %s; they are %v", n, to, state, h.states(to))
+	require.EventuallyWithT(h.t, func(c *assert.CollectT) {
+		found := h.states(to)
+		require.Equalf(c, n, found[state], "messages to %s that are %s; they are %v", to, state, found)
+	}, patience, tick)
 }
 
 // recover does what the command does.

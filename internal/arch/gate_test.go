@@ -192,7 +192,7 @@ func TestNoOtherWayToTwilio(t *testing.T) {
 	t.Parallel()
 	all := production(t)
 	require.Equal(t, []use{
-		"internal/app/media.go: giveMedia", "internal/app/roles.go: newLane", // who fetches pictures, and who hands the client to a lane
+		"internal/app/media.go: fetchMedia", "internal/app/roles.go: newLane", // who fetches pictures, and who hands the client to a lane
 		"internal/cli/doctorservers.go: account", "internal/cli/doctortwilio.go: compareAccount", // they only read
 	}, uses(t, all, func(_ listed, n ast.Node) bool {
 		s, ok := n.(*ast.SelectorExpr)

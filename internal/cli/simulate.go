@@ -68,7 +68,7 @@ func (r *root) simulateTwilio() *cobra.Command {
 			"and replies are signed and posted as Twilio does. The account comes from TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN;\n" +
 			"replies go to BECKON_PUBLIC_URL. Point beckon serve to it with BECKON_TWILIO_API_URL.\n\n" +
 			"It has endpoints of its own, without any authentication: GET /_sim/messages, GET /_sim/stats, POST /_sim/inbound\n" +
-			"(a reply) and POST /_sim/faults (the next calls go wrong).",
+			"(a reply), POST /_sim/media (a picture or file for one) and POST /_sim/faults (the next calls go wrong).",
 		Example: "  beckon simulate twilio\n  beckon simulate twilio --addr 127.0.0.1:8010 --show --fast",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/pgtest"
@@ -133,8 +134,7 @@ func (h *house) gets(t *testing.T, who int, texts ...string) {
 		}
 		return list
 	}
-	require.Eventually(t, func() bool { return len(got()) >= len(texts) }, patience, tick, "%q must come: %q", texts, got())
-	require.Equal(t, texts, got())
+	require.EventuallyWithT(t, func(c *assert.CollectT) { require.Equal(c, texts, got()) }, patience, tick)
 }
 
 // talkHouse is an installation on a Postgres and a NATS of its own, with rules that talk.

@@ -32,6 +32,7 @@ func TestPrivateAddressesAreNotCalled(t *testing.T) {
 	for _, url := range []string{
 		server.URL, strings.Replace(server.URL, "127.0.0.1", "localhost", 1), "http://169.254.169.254/", "http://10.0.0.1/", "http://[::1]:1/",
 		"http://[::ffff:127.0.0.1]:1/", "http://100.64.0.1/", "http://0.0.0.0:1/", "http://[64:ff9b::7f00:1]/", "http://[fd00::1]/", "http://[fe80::1]/",
+		"http://168.63.129.16/",
 	} {
 		require.ErrorIs(t, get(false, url), publicnet.ErrPrivate, url)
 	}

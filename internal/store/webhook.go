@@ -37,11 +37,11 @@ func (s *Store) TakeWebhook(ctx context.Context, lease time.Duration, not []stri
 }
 
 // EndWebhook notes what became of a try: delivered when why is empty, else due again after the wait, or failed for good with a
-// wait of 0.
-func (s *Store) EndWebhook(ctx context.Context, id, why string, wait time.Duration) error {
+// wait of 0. A failure that is told after the lease, when somebody else has taken the webhook, says nothing: theirs counts.
+func (s *Store) EndWebhook(ctx context.Context, w *Webhook, why string, wait time.Duration) error {
 	_, err := s.pool.Exec(ctx, `update webhook set error = $2, updated_at = now(), due_at = now() + $3::interval,
 			state = case when $2 = '' then 'delivered' when $3::interval = '0' then 'failed' else 'queued' end
-		where id = $1::uuid and state = 'queued'`, id, clean(why), wait)
+		where id = $1::uuid and state = 'queued' and ($2 = '' or tries = $4)`, w.ID, clean(why), wait, w.Tries+1)
 	if err != nil {
 		return fmt.Errorf("note what became of a webhook: %w", err)
 	}

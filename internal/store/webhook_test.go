@@ -20,7 +20,7 @@ func TestAWebhookThatWasGivenUpIsPostedAgainWithItsID(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, again, "one that is being posted is left alone")
 
-	require.NoError(t, l.EndWebhook(t.Context(), first.ID, "410 Gone", 0))
+	require.NoError(t, l.EndWebhook(t.Context(), first, "410 Gone", 0))
 	failed, err := l.Webhooks(t.Context(), store.WebhookFilter{State: store.WebhookFailed})
 	require.NoError(t, err)
 	require.Len(t, failed, 1)
@@ -52,4 +52,48 @@ func TestAWebhookWithoutContentIsNotPostedAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, again)
 	require.Equal(t, "failed", get[string](l, `select state from webhook`))
+}
+
+func TestOldestWaiting(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	reply, webhook, err := l.OldestWaiting(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, reply)
+	require.Zero(t, webhook)
+	for _, sid := range []string{"IN1", "IN2"} {
+		l.reply(store.Reply{SID: sid, Body: "yes", Seq: 1})
+	}
+	l.exec(`update reply_task set created_at = now() - interval '10 minutes' where sid = 'IN2'`)
+	l.exec(`insert into webhook (id, sid, url, body, state, created_at) select gen_random_uuid(), 'IN' || n, 'https://hooks.example.com', '{}',
+		case n when 1 then 'delivered' when 2 then 'failed' else 'queued' end, now() - (4 - n) * interval '1 hour' from generate_series(1, 3) n`)
+	reply, webhook, err = l.OldestWaiting(t.Context())
+	require.NoError(t, err)
+	require.InDelta(t, 10*time.Minute, reply, float64(time.Minute))
+	require.InDelta(t, time.Hour, webhook, float64(time.Minute), "what was delivered or given up waits no more")
+	l.exec(`update reply_task set created_at = now() + interval '1 hour'`)
+	reply, _, err = l.OldestWaiting(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, reply, "a clock that was put back makes no negative age")
+}
+
+// A process that was stopped for longer than the lease comes back while another one posts the same webhook: that it failed then is no news,
+// that the server took it is.
+func TestALateEndOfAWebhookCountsOnlyWhenItWasDelivered(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.exec(`insert into webhook (id, sid, url, body) values (gen_random_uuid(), 'IN1', 'https://hooks.example.com/a', '{}')`)
+	late, err := l.TakeWebhook(t.Context(), 0, nil)
+	require.NoError(t, err)
+	next, err := l.TakeWebhook(t.Context(), time.Minute, nil)
+	require.NoError(t, err)
+	require.Equal(t, late.ID, next.ID)
+	const due = `select state || ' ' || error || ' ' || (due_at > now() + interval '30 seconds')::text from webhook`
+	for _, wait := range []time.Duration{0, time.Second} {
+		require.NoError(t, l.EndWebhook(t.Context(), late, "the server answered 500", wait))
+		require.Equal(t, "queued  true", get[string](l, due))
+	}
+	require.NoError(t, l.EndWebhook(t.Context(), late, "", 0))
+	require.NoError(t, l.EndWebhook(t.Context(), next, "the server answered 500", time.Hour))
+	require.Equal(t, "delivered", get[string](l, `select state from webhook`))
 }

@@ -125,13 +125,14 @@ func TestFetchOutlivesDeletedConsumerAndStream(t *testing.T) {
 			}
 			got <- d
 		}()
-		require.Eventually(t, func() bool { return waiting(t, c) == 1 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return waiting(t, c) == 1 }, time.Minute, time.Millisecond)
 		require.NoError(t, destroy(t.Context()))
 		require.Eventually(t, func() bool {
 			_, err := c.js.Consumer(t.Context(), string(Notifications), string(Router))
 			return err == nil
-		}, 10*time.Second, 5*time.Millisecond)
-		// What is published while the old stream is being taken down may stay without an answer: publishers try again.
+		}, time.Minute, 5*time.Millisecond)
+		// What is published while the old stream is being taken down may stay without an answer: publishers try again. On a busy machine
+		// one that got none may be there nevertheless.
 		require.Eventually(t, func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -140,6 +141,9 @@ func TestFetchOutlivesDeletedConsumerAndStream(t *testing.T) {
 		deliveries := <-got
 		require.Len(t, deliveries, 1)
 		require.NoError(t, deliveries[0].Ack())
+		notifications, err := c.js.Stream(t.Context(), string(Notifications))
+		require.NoError(t, err)
+		require.NoError(t, notifications.Purge(t.Context()))
 	}
 }
 

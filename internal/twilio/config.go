@@ -38,6 +38,8 @@ type Config struct {
 	// retransmitting (TCP_USER_TIMEOUT, Linux only). Default DefaultSocketTimeout; keep it under half the lease of an attempt, so that a
 	// request cannot arrive after the lease.
 	SocketTimeout time.Duration
+	// MediaTimeout is the time in which a picture or file must begin to arrive; default 20 s.
+	MediaTimeout time.Duration
 	// Proxy chooses an HTTP proxy; nil for none. The environment is not read here.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Reactions is the table of reactions; nil for DefaultReactions.

@@ -237,3 +237,12 @@ func isCountry(text string) bool {
 
 // Codes lists how many rules the table has, for start-up logs.
 func (r *Reactions) Codes() int { return len(r.rules) }
+
+// Known gives the codes that the table has an entry for; true for those of which an entry tells the operators.
+func (r *Reactions) Known() map[int]bool {
+	codes := map[int]bool{}
+	for key, rule := range r.rules {
+		codes[key.code] = codes[key.code] || rule.Alert
+	}
+	return codes
+}

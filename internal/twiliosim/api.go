@@ -30,6 +30,7 @@ func (s *Simulator) routes() *http.ServeMux {
 	mux.HandleFunc("GET "+messages+"/{file}", s.authorized(s.fetch))
 	mux.HandleFunc("POST "+messages+"/{file}", s.authorized(s.update))
 	mux.HandleFunc("DELETE "+messages+"/{file}", s.authorized(s.remove))
+	mux.HandleFunc("GET "+messages+"/{sid}/Media/{media}", s.authorized(s.media))
 	mux.HandleFunc("GET /v1/Services/{sid}", s.authorized(s.service))
 	s.account(mux)
 	s.control(mux)

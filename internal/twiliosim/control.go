@@ -10,6 +10,7 @@ import (
 // a developer's own machine.
 func (s *Simulator) control(mux *http.ServeMux) {
 	mux.HandleFunc("POST /_sim/inbound", s.controlInbound)
+	mux.HandleFunc("POST /_sim/media", s.controlAddMedia)
 	mux.HandleFunc("POST /_sim/faults", s.controlAddFault)
 	mux.HandleFunc("DELETE /_sim/faults", func(w http.ResponseWriter, _ *http.Request) {
 		s.ClearFaults()

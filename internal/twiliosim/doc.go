@@ -9,11 +9,13 @@
 //	GET    /2010-04-01/Accounts/{account}/Messages/{sid}.json   fetch
 //	POST   /2010-04-01/Accounts/{account}/Messages/{sid}.json   redact (Body=) or cancel (Status=canceled)
 //	DELETE /2010-04-01/Accounts/{account}/Messages/{sid}.json
+//	GET    /2010-04-01/Accounts/{account}/Messages/{sid}/Media/{sid}
 //	GET    /v1/Services/{sid}
 //
 // with basic authentication as Twilio's, and without any authentication, for people and scripts,
 //
 //	POST   /_sim/inbound    JSON Inbound: a person writes to us; answers with the SID and the webhook's status
+//	POST   /_sim/media      a file with its Content-Type, for media_urls of an inbound message; answers with its url
 //	POST   /_sim/faults     JSON Fault: the next calls go wrong
 //	DELETE /_sim/faults
 //	GET    /_sim/messages   JSON lines, oldest first; ?to= filters
@@ -33,8 +35,8 @@
 // With Config.Journal the account outlives its process: every message is written to a file before its call is answered,
 // and a simulator that is started on the file again has them all. Callbacks that were waiting then begin anew.
 //
-// What differs from Twilio: segments are counted roughly, media are not fetched, prices are absent, and a template's
-// text is known only if Config.Templates has it.
+// What differs from Twilio: segments are counted roughly, media that we send are not fetched, media of people come from the API
+// itself and not by a redirect, prices are absent, and a template's text is known only if Config.Templates has it.
 //
 // Tests drive it with the real client of internal/twilio; helper twiliosimtest starts one for a Go test.
 package twiliosim

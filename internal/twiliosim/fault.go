@@ -40,6 +40,7 @@ const (
 	OpCreate Operation = "create"
 	OpList   Operation = "list"
 	OpFetch  Operation = "fetch"
+	OpMedia  Operation = "media"
 )
 
 // Fault makes calls go wrong.

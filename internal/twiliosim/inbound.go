@@ -24,9 +24,9 @@ type InboundMessage struct {
 	ButtonPayload  string            `json:"button_payload,omitempty"`   // WhatsApp
 	RepliedTo      string            `json:"replied_to,omitempty"`       // WhatsApp: SID of our message
 	ExternalUserID string            `json:"external_user_id,omitempty"` // WhatsApp
-	MediaURLs      []string          `json:"media_urls,omitempty"`
-	LoseWebhook    bool              `json:"lose_webhook,omitempty"` // our webhook is not called, as when we are down for all of Twilio's tries
-	Extra          map[string]string `json:"extra,omitempty"`        // more parameters, or other values for the usual ones
+	MediaURLs      []string          `json:"media_urls,omitempty"`       // see AddMedia
+	LoseWebhook    bool              `json:"lose_webhook,omitempty"`     // our webhook is not called, as when we are down for all of Twilio's tries
+	Extra          map[string]string `json:"extra,omitempty"`            // more parameters, or other values for the usual ones
 }
 
 // InboundResult is what came of it.
@@ -133,7 +133,7 @@ func (s *Simulator) inboundForm(m *Message, in InboundMessage, optOut string) ur
 	form.Set("NumMedia", itoa(len(in.MediaURLs)))
 	for i, link := range in.MediaURLs {
 		form.Set("MediaUrl"+itoa(i), link)
-		form.Set("MediaContentType"+itoa(i), "image/jpeg")
+		form.Set("MediaContentType"+itoa(i), s.typeOf(link))
 	}
 	set("MessagingServiceSid", m.MessagingServiceSID)
 	if s.cfg.OptOut == OptOutAdvanced {

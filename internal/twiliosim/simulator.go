@@ -36,6 +36,7 @@ type Simulator struct {
 	byTo     map[string][]*Message
 	optOuts  map[optOutKey]bool
 	windows  map[windowKey]time.Time
+	files    map[string]file // by their path
 	faults   []Fault
 	changed  chan struct{}
 	waiting  int
@@ -60,7 +61,7 @@ func New(cfg Config) (*Simulator, error) {
 	}
 	s := &Simulator{
 		cfg: cfg, shapes: newShapes(), queue: newQueue(), bySID: map[string]*Message{},
-		byTo: map[string][]*Message{}, optOuts: map[optOutKey]bool{}, windows: map[windowKey]time.Time{},
+		byTo: map[string][]*Message{}, optOuts: map[optOutKey]bool{}, windows: map[windowKey]time.Time{}, files: map[string]file{},
 		changed: make(chan struct{}), services: map[string]*Service{}, senders: map[string]string{},
 	}
 	if !cfg.NoMagic {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,6 +20,7 @@ import (
 
 const (
 	timeout      = 15 * time.Second
+	maxAnswer    = 64 << 10 // bytes of an answer's body that are read, so that its connection can be used again
 	secretPrefix = "whsec_"
 	leastSecret  = 24 // bytes; Standard Webhooks asks for 24 to 64
 	mostSecret   = 64
@@ -77,12 +80,11 @@ func (c *Client) Post(ctx context.Context, url, id, body string) error {
 	request.Header.Set("Webhook-Signature", c.Sign(id, at, body))
 	response, err := c.client.Do(request)
 	if err != nil {
-		if errors.Is(err, ErrPrivate) {
-			return ErrPrivate
-		}
-		return fmt.Errorf("the server can't be reached: %w", errors.Unwrap(err))
+		return unreachable(err)
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
+	if response.ContentLength >= 0 { // one whose end is not told may have none: its connection is not used again
+		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer))
+	}
 	_ = response.Body.Close()
 	if response.StatusCode == http.StatusGone {
 		return ErrGone
@@ -91,6 +93,28 @@ func (c *Client) Post(ctx context.Context, url, id, body string) error {
 		return fmt.Errorf("the server answered %d", response.StatusCode)
 	}
 	return nil
+}
+
+// unreachable says why there was no answer, by causes that are known to quote nothing of one: the server may have sent our own notice
+// back, with what a person wrote.
+func unreachable(err error) error {
+	var (
+		network     *net.OpError
+		certificate *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.Is(err, ErrPrivate):
+		return ErrPrivate
+	case errors.As(err, &network):
+		return fmt.Errorf("the server can't be reached: %w", network)
+	case errors.As(err, &certificate):
+		return fmt.Errorf("the server can't be reached: %w", certificate)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the server does not answer in %s: %w", timeout, context.DeadlineExceeded)
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	}
+	return errors.New("the server gives no answer of HTTP that can be read")
 }
 
 // Sign is the signature of a notice: one for each secret, with spaces between them.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
@@ -95,4 +96,43 @@ func TestTheLibraryOfTheSchemeVerifies(t *testing.T) {
 		other.Set("Webhook-Timestamp", "1614265330")
 		require.Error(t, receiver.Verify([]byte(body), other))
 	}
+}
+
+// A receiver may be slow, broken or hostile: nothing of its answer is held in memory, waited for, or told.
+func TestHostileReceivers(t *testing.T) {
+	t.Parallel()
+	const words = "what a person wrote"
+	gone := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/endless":
+			defer close(gone)
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done() // the answer has begun and does not end
+		case "/head":
+			w.Header().Set("X-Large", strings.Repeat("x", 1<<20))
+		case "/echo":
+			body, _ := io.ReadAll(r.Body)
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = connection.Write(append(body, "\r\n\r\n"...))
+				_ = connection.Close()
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	c, err := webhook.New([]string{secret}, true)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	began := time.Now()
+	require.NoError(t, c.Post(t.Context(), server.URL+"/endless", "id-1", "{}"), "its status is its answer")
+	require.Less(t, time.Since(began), 10*time.Second)
+	<-gone
+	for _, path := range []string{"/head", "/echo"} {
+		err := c.Post(t.Context(), server.URL+path, "id-1", `"`+words+`"`)
+		require.ErrorContains(t, err, "no answer of HTTP that can be read", path)
+		require.NotContains(t, err.Error(), words)
+	}
+	require.ErrorContains(t, c.Post(t.Context(), "http://127.0.0.1:1/", "id-1", "{}"), "connection refused")
 }
