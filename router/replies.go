@@ -38,7 +38,7 @@ func (r *Router) repliesLoop(ctx context.Context) error {
 // decideNext is DecideReply or TimeOutQuestion of the Ledger, and putOff what belongs to it.
 type (
 	decideNext func(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
-	putOff     func(ctx context.Context, sid, why string, wait time.Duration, most int) (gaveUp bool, err error)
+	putOff     func(ctx context.Context, sid, why string, wait time.Duration) (gaveUp bool, err error)
 )
 
 // step decides the next one, or puts it off when its decision fails for a reason that waiting does not cure. It tells whether there
@@ -49,7 +49,7 @@ func (r *Router) step(ctx context.Context, next decideNext, later putOff) (bool,
 	case err != nil && (result.SID == "" || isTemporary(err)):
 		return false, err
 	case err != nil:
-		gaveUp, failed := later(ctx, result.SID, store.Reason(err), replyRetry, logicTries)
+		gaveUp, failed := later(ctx, result.SID, store.Reason(err), replyRetry)
 		if gaveUp {
 			r.metrics.replies.WithLabelValues(string(notification.DeadLetter), "").Inc()
 			r.Log.ErrorContext(ctx, "a reply can't be decided, its conversation is marked for a human", "sid", result.SID, "error", err)

@@ -49,9 +49,9 @@ type Ledger interface {
 	BeginTrial(ctx context.Context, trial store.Trial) ([]time.Time, error)
 	EndTrial(ctx context.Context, trial store.Trial, orderly bool) error
 	DecideReply(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
-	PutOffReply(ctx context.Context, sid, why string, wait time.Duration, most int) (gaveUp bool, err error)
+	PutOffReply(ctx context.Context, sid, why string, wait time.Duration) (gaveUp bool, err error)
 	TimeOutQuestion(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
-	PutOffTimeOut(ctx context.Context, key, why string, wait time.Duration, most int) (gaveUp bool, err error)
+	PutOffTimeOut(ctx context.Context, key, why string, wait time.Duration) (gaveUp bool, err error)
 	TakeWebhook(ctx context.Context, lease time.Duration, not []string) (*store.Webhook, error)
 	EndWebhook(ctx context.Context, w *store.Webhook, why string, wait time.Duration) error
 }

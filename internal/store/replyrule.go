@@ -86,45 +86,38 @@ const (
 
 // DecideReply decides the next reply that waits, exactly once: the decision, the answer, the question, the webhook and the mark are
 // one transaction, under the lock of the address. The replies of one conversation are decided in the order in which they came, and
-// after the question whose time was over before (see TimeOutQuestion). decide must be pure.
+// after the question whose time was over before (see TimeOutQuestion). Each try is noted before it begins, so that a reply of which
+// the process dies ends with ErrDied. The result has an empty SID when no reply waits. decide must be pure.
 func (s *Store) DecideReply(ctx context.Context, perHour int, decide func(PendingReply) DecidedReply) (ReplyResult, error) {
-	var result ReplyResult
-	err := s.inTx(ctx, "decide a reply", func(tx pgx.Tx) error {
-		result = ReplyResult{}
-		if err := s.checkMark(ctx, tx); err != nil {
-			return err
-		}
-		err := tx.QueryRow(ctx, `select t.sid from reply_task t where t.due_at <= now() and not exists (select from reply_task o
+	return s.try(ctx, tries{
+		begin: `update reply_task set tries = tries + 1, due_at = now() + $1::interval where sid = (
+			select t.sid from reply_task t where t.due_at <= now() and not exists (select from reply_task o
 				where o.conversation_id = t.conversation_id and (o.seq, o.sid) < (t.seq, t.sid))
 			and not exists (select from question q join inbound i on i.sid = t.sid
 				where q.conversation_id = t.conversation_id and q.state = 'open' and q.expires_at <= i.received_at)
-			order by t.due_at limit 1 for update skip locked`).Scan(&result.SID)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("find a reply to decide: %w", err)
-		}
-		pending, err := readPending(ctx, tx, result.SID)
-		if err != nil {
-			return err
-		}
-		result, err = writeDecided(ctx, tx, pending, decide(*pending), perHour)
-		return err
-	})
-	return result, err
+			order by t.due_at limit 1 for update skip locked) returning sid, tries`,
+		forget: `update reply_task set tries = tries - 1, due_at = now() where sid = $1`,
+		read:   readPending,
+	}, perHour, decide)
 }
 
+// readPending takes the address lock and reads the reply; nil when meanwhile another process has decided it, or it was erased.
 func readPending(ctx context.Context, tx pgx.Tx, sid string) (*PendingReply, error) {
 	r := PendingReply{SID: sid}
 	var conversation, answered string
-	err := tx.QueryRow(ctx, `select conversation_id::text, body, button, received_at, coalesce(message_id::text, ''), now()
-		from inbound where sid = $1`, sid).Scan(&conversation, &r.Text, &r.Button, &r.Received, &answered, &r.Now)
+	err := tx.QueryRow(ctx, `select conversation_id::text from reply_task where sid = $1`, sid).Scan(&conversation)
+	if err == nil {
+		err = r.lock(ctx, tx, conversation)
+	}
+	if err == nil {
+		err = tx.QueryRow(ctx, `select i.body, i.button, i.received_at, coalesce(i.message_id::text, ''), now()
+			from reply_task t join inbound i on i.sid = t.sid where t.sid = $1`, sid).Scan(&r.Text, &r.Button, &r.Received, &answered, &r.Now)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil //nolint:nilnil // nothing is wrong
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read a reply: %w", err)
-	}
-	if err := r.lock(ctx, tx, conversation); err != nil {
-		return nil, err
 	}
 	var p pipeline
 	p.query(`select name, answers, asked from question where conversation_id = $1::uuid and state = 'open'`,
@@ -292,28 +285,4 @@ func queueReplyDecision(p *pipeline, sid string, d DecidedReply, held string) er
 		sid, string(d.Outcome), d.Rule, d.RuleSet, clean(string(detail)))
 	p.exec(`delete from reply_task where sid = $1`, sid)
 	return nil
-}
-
-// PutOffReply lets a reply that could not be decided be due after the wait, and marks its conversation for a human when it has been
-// tried so often in vain: then it is decided as a dead letter.
-func (s *Store) PutOffReply(ctx context.Context, sid, why string, wait time.Duration, most int) (gaveUp bool, err error) {
-	err = s.inTx(ctx, "put off a reply", func(tx pgx.Tx) error {
-		var tries int
-		err := tx.QueryRow(ctx, `update reply_task set tries = tries + 1, due_at = now() + $2::interval where sid = $1 returning tries`, sid, wait).
-			Scan(&tries)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil // somebody else has decided it
-		}
-		if gaveUp = err == nil && tries >= most; !gaveUp {
-			return err
-		}
-		var p pipeline
-		p.exec(`update conversation set marked_at = coalesce(marked_at, now())
-			where id = (select conversation_id from inbound where sid = $1)`, sid)
-		if err := queueReplyDecision(&p, sid, DecidedReply{Outcome: notification.DeadLetter, Detail: map[string]any{"error": why}}, ""); err != nil {
-			return err
-		}
-		return p.run(ctx, tx)
-	})
-	return gaveUp, err
 }

@@ -207,7 +207,7 @@ func TestATimeOutThatCannotBeDecidedIsADeadLetter(t *testing.T) {
 			return store.DecidedReply{Outcome: "nonsense", Content: &content}
 		})
 		require.Error(t, err)
-		gaveUp, err := l.PutOffTimeOut(t.Context(), key, "a bug", time.Hour, 3)
+		gaveUp, err := l.PutOffTimeOut(t.Context(), key, "a bug", time.Hour)
 		require.NoError(t, err)
 		require.Equal(t, try == 3, gaveUp)
 		require.Empty(t, l.timeOut().SID, "it waits")
@@ -216,10 +216,10 @@ func TestATimeOutThatCannotBeDecidedIsADeadLetter(t *testing.T) {
 	require.Equal(t, "timed_out 1", l.questions())
 	require.Equal(t, 1, get[int](l, `select count(*) from reply_decision where outcome = 'dead_letter' and sid = $1`, key))
 	require.Equal(t, 1, get[int](l, `select count(*) from conversation where marked_at is not null`))
-	gaveUp, err := l.PutOffTimeOut(t.Context(), key, "a bug", time.Hour, 3)
+	gaveUp, err := l.PutOffTimeOut(t.Context(), key, "a bug", time.Hour)
 	require.NoError(t, err)
 	require.False(t, gaveUp, "once")
-	_, err = l.PutOffTimeOut(t.Context(), strings.ToUpper("in1"), "a bug", time.Hour, 3)
+	_, err = l.PutOffTimeOut(t.Context(), strings.ToUpper("in1"), "a bug", time.Hour)
 	require.Error(t, err)
 }
 
