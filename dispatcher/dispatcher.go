@@ -77,6 +77,7 @@ type Ledger interface {
 type Twilio interface {
 	Send(ctx context.Context, request twilio.Request) (twilio.Result, error)
 	List(ctx context.Context, query twilio.ListQuery) ([]twilio.Resource, error)
+	Walk(ctx context.Context, query twilio.ListQuery, show func(*twilio.Resource)) error
 	Fetch(ctx context.Context, sid string) (twilio.Resource, error)
 }
 

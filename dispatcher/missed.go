@@ -83,50 +83,54 @@ func (l *lane) findMissed(ctx context.Context, since time.Time) error {
 // do not know: then the whole account is listed.
 func (l *lane) listReceived(ctx context.Context, since time.Time) ([]twilio.Resource, error) {
 	s := l.Sender
+	to := map[message.Channel]address.Address{message.SMS: s.SMSFrom, message.WhatsApp: s.WhatsAppFrom}
 	if s.MessagingServiceSID != "" {
-		all, err := l.Twilio.List(ctx, twilio.ListQuery{Since: since, PageSize: twilio.MaxPageSize})
-		if err != nil {
-			return nil, err
-		}
-		return s.received(all), nil
+		to = map[message.Channel]address.Address{"": ""}
 	}
-	var found []twilio.Resource
-	for channel, to := range map[message.Channel]address.Address{message.SMS: s.SMSFrom, message.WhatsApp: s.WhatsAppFrom} {
-		if to == "" {
+	found := received{sender: &s, pool: map[address.Address]bool{}}
+	for channel, to := range to {
+		if to == "" && channel != "" {
 			continue
 		}
-		all, err := l.Twilio.List(ctx, twilio.ListQuery{To: string(to), Channel: channel, Since: since, PageSize: twilio.MaxPageSize})
-		if err != nil {
+		query := twilio.ListQuery{To: string(to), Channel: channel, Since: since, PageSize: twilio.MaxPageSize}
+		if err := l.Twilio.Walk(ctx, query, found.see); err != nil {
 			return nil, err
 		}
-		found = append(found, s.received(all)...)
 	}
-	slices.SortStableFunc(found, func(x, y twilio.Resource) int { return y.DateCreated.Compare(x.DateCreated) })
-	return found, nil
+	return found.ours(), nil
 }
 
-// received are the messages of a listing that people sent to the sender: to its addresses, to its messaging service, or to a number
-// that our own messages in the listing show to be of the service.
-func (s Sender) received(all []twilio.Resource) []twilio.Resource {
-	pool := map[address.Address]bool{}
-	for i := range all {
-		if r := &all[i]; !r.Inbound() && s.MessagingServiceSID != "" && r.MessagingServiceSID == s.MessagingServiceSID {
-			pool[r.From] = r.From != ""
-		}
+// received collects of a listing the messages that people sent to the sender: to its addresses, to its messaging service, or to a
+// number that our own messages in the listing show to be of the service.
+type received struct {
+	sender  *Sender
+	inbound []twilio.Resource
+	pool    map[address.Address]bool
+}
+
+func (f *received) see(r *twilio.Resource) {
+	service := f.sender.MessagingServiceSID
+	switch {
+	case r.Inbound():
+		f.inbound = append(f.inbound, *r)
+	case service != "" && r.MessagingServiceSID == service && r.From != "":
+		f.pool[r.From] = true
 	}
-	var found []twilio.Resource
-	for i := range all {
-		r := &all[i]
-		if !r.Inbound() {
-			continue
-		}
+}
+
+// ours are the messages to the sender, newest first.
+func (f *received) ours() []twilio.Resource {
+	s := f.sender
+	ours := slices.DeleteFunc(f.inbound, func(r twilio.Resource) bool {
 		switch {
 		case r.Channel == message.WhatsApp && r.To == s.WhatsAppFrom && r.To != "",
 			r.Channel == message.SMS && r.To == s.SMSFrom && r.To != "",
 			r.Channel == message.SMS && s.MessagingServiceSID != "" && r.MessagingServiceSID == s.MessagingServiceSID,
-			r.Channel == message.SMS && r.MessagingServiceSID == "" && pool[r.To]:
-			found = append(found, *r)
+			r.Channel == message.SMS && r.MessagingServiceSID == "" && f.pool[r.To]:
+			return false
 		}
-	}
-	return found
+		return true
+	})
+	slices.SortStableFunc(ours, func(x, y twilio.Resource) int { return y.DateCreated.Compare(x.DateCreated) })
+	return ours
 }

@@ -296,14 +296,18 @@ func TestReceivedByAMessagingService(t *testing.T) {
 	in := func(sid string, channel message.Channel, to address.Address, service string) twilio.Resource {
 		return twilio.Resource{SID: sid, Direction: "inbound", Channel: channel, To: to, MessagingServiceSID: service}
 	}
-	var got []string
-	for _, r := range s.received([]twilio.Resource{
+	found := received{sender: &s, pool: map[address.Address]bool{}}
+	for _, r := range []twilio.Resource{
 		in("by service", message.SMS, "+15005550002", service), in("by number", message.SMS, pool, ""),
 		in("another number", message.SMS, "+15005550003", ""), in("another service", message.SMS, "+15005550004", "MG2"),
 		in("by WhatsApp", message.WhatsApp, whatsAppFrom, ""), in("another WhatsApp", message.WhatsApp, "+15005550005", ""),
 		{SID: "ours", Direction: "outbound-api", Channel: message.SMS, From: pool, MessagingServiceSID: service},
 		{SID: "waiting", Direction: "outbound-api", Channel: message.SMS, MessagingServiceSID: service},
-	}) {
+	} {
+		found.see(&r)
+	}
+	var got []string
+	for _, r := range found.ours() {
 		got = append(got, r.SID)
 	}
 	require.Equal(t, []string{"by service", "by number", "by WhatsApp"}, got)

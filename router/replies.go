@@ -21,13 +21,23 @@ const (
 // repliesLoop asks the reply rules about the replies that wait, and about questions that have got no answer in their time. Any number
 // of routers may do so side by side.
 func (r *Router) repliesLoop(ctx context.Context) error {
+	var seen settled
 	return r.every(ctx, "the reply rules", nil, func(ctx context.Context) error {
+		bounds, err := seen.bounds(ctx, r.Inbound)
+		if err != nil {
+			return err
+		}
+		bounds.PerHour = r.AnswersPerHour
 		for {
-			replied, err := r.step(ctx, r.Ledger.DecideReply, r.Ledger.PutOffReply)
+			replied, err := r.step(ctx, bounds, r.Ledger.DecideReply, r.Ledger.PutOffReply)
 			if err != nil {
 				return err
 			}
-			timedOut, err := r.step(ctx, r.Ledger.TimeOutQuestion, r.Ledger.PutOffTimeOut)
+			timedOut := false
+			if !seen.before.IsZero() {
+				bounds.Since = time.Since(seen.before)
+				timedOut, err = r.step(ctx, bounds, r.Ledger.TimeOutQuestion, r.Ledger.PutOffTimeOut)
+			}
 			if err != nil || !replied && !timedOut {
 				return err
 			}
@@ -35,16 +45,42 @@ func (r *Router) repliesLoop(ctx context.Context) error {
 	})
 }
 
+// settled is how far the dispatchers are known to have worked on replies.
+type settled struct {
+	before time.Time // all that were received before it are in the ledger; zero: not known yet
+	last   uint64    // the newest reply at the last look, and when that was
+	at     time.Time // zero: all of them are worked on
+}
+
+func (s *settled) bounds(ctx context.Context, inbound Inbound) (store.ReplyBounds, error) {
+	if s.at.IsZero() {
+		at := time.Now()
+		last, err := inbound.LastInbound(ctx)
+		if err != nil {
+			return store.ReplyBounds{}, fmt.Errorf("ask for the newest reply: %w", err)
+		}
+		s.last, s.at = last, at
+	}
+	floor, err := inbound.AckFloor(ctx)
+	if err != nil {
+		return store.ReplyBounds{}, fmt.Errorf("ask which replies are worked on: %w", err)
+	}
+	if floor >= s.last {
+		s.before, s.at = s.at, time.Time{}
+	}
+	return store.ReplyBounds{Settled: floor}, nil
+}
+
 // decideNext is DecideReply or TimeOutQuestion of the Ledger, and putOff what belongs to it.
 type (
-	decideNext func(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
+	decideNext func(ctx context.Context, b store.ReplyBounds, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
 	putOff     func(ctx context.Context, sid, why string, wait time.Duration) (gaveUp bool, err error)
 )
 
 // step decides the next one, or puts it off when its decision fails for a reason that waiting does not cure. It tells whether there
 // was one.
-func (r *Router) step(ctx context.Context, next decideNext, later putOff) (bool, error) {
-	result, err := r.tryReply(ctx, next)
+func (r *Router) step(ctx context.Context, b store.ReplyBounds, next decideNext, later putOff) (bool, error) {
+	result, err := r.tryReply(ctx, b, next)
 	switch {
 	case err != nil && (result.SID == "" || isTemporary(err)):
 		return false, err
@@ -64,7 +100,7 @@ func (r *Router) step(ctx context.Context, next decideNext, later putOff) (bool,
 }
 
 // tryReply turns a panic into an error, so that it costs its own reply only.
-func (r *Router) tryReply(ctx context.Context, next decideNext) (result store.ReplyResult, err error) {
+func (r *Router) tryReply(ctx context.Context, b store.ReplyBounds, next decideNext) (result store.ReplyResult, err error) {
 	sid := ""
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -72,7 +108,7 @@ func (r *Router) tryReply(ctx context.Context, next decideNext) (result store.Re
 			result, err = store.ReplyResult{SID: sid}, errPanicked
 		}
 	}()
-	return next(ctx, r.AnswersPerHour, func(p store.PendingReply) store.DecidedReply {
+	return next(ctx, b, func(p store.PendingReply) store.DecidedReply {
 		sid = p.SID
 		set, texts := r.Policy()
 		return JudgeReply(set, texts, p)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -170,8 +171,8 @@ type failing struct {
 	text string
 }
 
-func (f failing) DecideReply(ctx context.Context, n int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error) {
-	return f.Ledger.DecideReply(ctx, n, func(p store.PendingReply) store.DecidedReply {
+func (f failing) DecideReply(ctx context.Context, b store.ReplyBounds, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error) {
+	return f.Ledger.DecideReply(ctx, b, func(p store.PendingReply) store.DecidedReply {
 		d := decide(p)
 		if p.Text == f.text && !p.TimedOut {
 			panic("a bug")
@@ -180,8 +181,8 @@ func (f failing) DecideReply(ctx context.Context, n int, decide func(store.Pendi
 	})
 }
 
-func (f failing) TimeOutQuestion(ctx context.Context, n int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error) {
-	return f.Ledger.TimeOutQuestion(ctx, n, func(p store.PendingReply) store.DecidedReply {
+func (f failing) TimeOutQuestion(ctx context.Context, b store.ReplyBounds, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error) {
+	return f.Ledger.TimeOutQuestion(ctx, b, func(p store.PendingReply) store.DecidedReply {
 		_ = decide(p)
 		panic("another bug")
 	})
@@ -277,4 +278,30 @@ caps:
 		w.decidedAll()
 		require.Equal(t, 1, w.count(`select count(*) from message where origin_key = $1 and jsonb_path_query_array(caps, '$[*].name') = $2::jsonb`, sid, want), text)
 	}
+}
+
+func TestSettled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var replies inbound
+		var s settled
+		look := func(last, floor uint64) uint64 {
+			replies.last.Store(last)
+			replies.floor.Store(floor)
+			b, err := s.bounds(t.Context(), &replies)
+			require.NoError(t, err)
+			return b.Settled
+		}
+		require.EqualValues(t, 5, look(7, 5))
+		require.Zero(t, s.before, "two are being worked on")
+		start := time.Now()
+		time.Sleep(time.Second)
+		require.EqualValues(t, 6, look(9, 6))
+		require.Zero(t, s.before)
+		look(9, 7)
+		require.Equal(t, start, s.before, "those of the first look; newer ones hold nobody up for ever")
+		time.Sleep(time.Second)
+		look(9, 9)
+		require.Equal(t, start.Add(2*time.Second), s.before)
+	})
 }

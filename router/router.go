@@ -48,12 +48,18 @@ type Ledger interface {
 	Travelling(ctx context.Context, refs []store.BeltRef, seqs []uint64, epoch string) error
 	BeginTrial(ctx context.Context, trial store.Trial) ([]time.Time, error)
 	EndTrial(ctx context.Context, trial store.Trial, orderly bool) error
-	DecideReply(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
+	DecideReply(ctx context.Context, b store.ReplyBounds, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
 	PutOffReply(ctx context.Context, sid, why string, wait time.Duration) (gaveUp bool, err error)
-	TimeOutQuestion(ctx context.Context, perHour int, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
+	TimeOutQuestion(ctx context.Context, b store.ReplyBounds, decide func(store.PendingReply) store.DecidedReply) (store.ReplyResult, error)
 	PutOffTimeOut(ctx context.Context, key, why string, wait time.Duration) (gaveUp bool, err error)
 	TakeWebhook(ctx context.Context, lease time.Duration, not []string) (*store.Webhook, error)
 	EndWebhook(ctx context.Context, w *store.Webhook, why string, wait time.Duration) error
+}
+
+// Inbound tells how far the dispatchers have worked on replies: each is in the ledger before it is acknowledged.
+type Inbound interface {
+	LastInbound(ctx context.Context) (uint64, error) // the place of the newest that was received
+	AckFloor(ctx context.Context) (uint64, error)    // the place up to which all are acknowledged
 }
 
 // Config is what a Router needs; everything without a default is required.
@@ -61,6 +67,7 @@ type Config struct {
 	Envelopes Source
 	Belt      Belt
 	Ledger    Ledger
+	Inbound   Inbound
 	Policy    func() (*rule.Set, *templates.Set) // the running rules and templates, of one moment
 	Region    string                             // of phone numbers without a country code, ISO 3166-1
 	Batch     int                                // most notifications in one transaction; default 500
@@ -84,8 +91,8 @@ type Router struct {
 
 // New checks the configuration and makes a Router.
 func New(config Config) (*Router, error) {
-	missing := config.Envelopes == nil || config.Belt == nil || config.Ledger == nil || config.Policy == nil ||
-		config.Log == nil || config.Metrics == nil
+	missing := config.Envelopes == nil || config.Belt == nil || config.Ledger == nil || config.Inbound == nil ||
+		config.Policy == nil || config.Log == nil || config.Metrics == nil
 	if missing || config.Region == "" {
 		return nil, errors.New("router: a part of the configuration is missing")
 	}

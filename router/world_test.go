@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,12 +71,20 @@ type world struct {
 	rules     atomic.Pointer[rule.Set]
 	templates *templates.Set
 	next      atomic.Int64
+	inbound   inbound
 	taken     uint64 // from the belt
 }
+
+// inbound says how far dispatchers have worked on replies.
+type inbound struct{ last, floor atomic.Uint64 }
+
+func (i *inbound) LastInbound(context.Context) (uint64, error) { return i.last.Load(), nil }
+func (i *inbound) AckFloor(context.Context) (uint64, error)    { return i.floor.Load(), nil }
 
 func newWorld(t *testing.T, rules string) *world {
 	t.Helper()
 	w := &world{t: t, nc: streamtest.Start(t)}
+	w.inbound.floor.Store(math.MaxUint64)
 	ctx := t.Context()
 	var err error
 	w.belt, err = stream.Open(ctx, w.nc, stream.Options{AckWait: 3 * time.Second})
@@ -111,7 +120,7 @@ func (w *world) load(rules string) {
 
 func (w *world) config() Config {
 	return Config{
-		Envelopes: w.belt.Consumer(stream.Router), Belt: w.belt, Ledger: w.Store,
+		Envelopes: w.belt.Consumer(stream.Router), Belt: w.belt, Ledger: w.Store, Inbound: &w.inbound,
 		Policy: func() (*rule.Set, *templates.Set) { return w.rules.Load(), w.templates }, Region: "US", Log: quiet(), Metrics: prometheus.NewRegistry(),
 	}
 }

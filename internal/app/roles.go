@@ -105,7 +105,7 @@ func (a *App) newRouter() (runner, error) {
 	}
 	stage, err := router.New(router.Config{
 		Envelopes: a.stream.Consumer(stream.Router), Belt: a.stream, Ledger: a.store,
-		Policy: a.policies.both, Region: a.cfg.DefaultRegion,
+		Inbound: inbound{a.stream, a.stream.Consumer(stream.Inbound)}, Policy: a.policies.both, Region: a.cfg.DefaultRegion,
 		AnswersPerHour: a.cfg.Replies.AnswersPerHour, Webhooks: webhooks, DoubleOptIn: a.cfg.AsksToConfirm(),
 		Log: a.log.With("part", "router"), Metrics: a.registry,
 	})
@@ -395,4 +395,10 @@ func (a *App) insistQuietly(ctx context.Context, do func(context.Context) error)
 			return err
 		}
 	}
+}
+
+// inbound tells how far the dispatchers have worked on replies.
+type inbound struct {
+	*stream.Client
+	*stream.Consumer
 }

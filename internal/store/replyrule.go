@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -84,21 +85,34 @@ const (
 	HeldAnswered = "answered" // it was a START, and was answered as such
 )
 
+// ReplyBounds bound what is decided about replies.
+type ReplyBounds struct {
+	PerHour int           // most automatic answers to one person by one sender in an hour
+	Settled uint64        // the place in the stream up to which every reply is in the ledger
+	Since   time.Duration // every reply that was received longer ago is in the ledger
+}
+
+// settledLate is when a reply is decided although replies before it may come: the stream was made anew, and its places say nothing.
+const settledLate = 2 * time.Minute
+
 // DecideReply decides the next reply that waits, exactly once: the decision, the answer, the question, the webhook and the mark are
 // one transaction, under the lock of the address. The replies of one conversation are decided in the order in which they came, and
-// after the question whose time was over before (see TimeOutQuestion). Each try is noted before it begins, so that a reply of which
-// the process dies ends with ErrDied. The result has an empty SID when no reply waits. decide must be pure.
-func (s *Store) DecideReply(ctx context.Context, perHour int, decide func(PendingReply) DecidedReply) (ReplyResult, error) {
+// after the question whose time was over before (see TimeOutQuestion): several dispatchers store replies, and so one that may not be
+// the next yet waits, for two minutes at most. Each try is noted before it begins, so that a reply of which the process dies ends with
+// ErrDied. The result has an empty SID when no reply waits. decide must be pure.
+func (s *Store) DecideReply(ctx context.Context, b ReplyBounds, decide func(PendingReply) DecidedReply) (ReplyResult, error) {
+	settled := int64(min(b.Settled, math.MaxInt64)) //nolint:gosec // bounded
 	return s.try(ctx, tries{
 		begin: `update reply_task set tries = tries + 1, due_at = now() + $1::interval where sid = (
-			select t.sid from reply_task t where t.due_at <= now() and not exists (select from reply_task o
+			select t.sid from reply_task t where t.due_at <= now() and (t.seq <= $2 or t.created_at <= now() - $3::interval) and not exists (select from reply_task o
 				where o.conversation_id = t.conversation_id and (o.seq, o.sid) < (t.seq, t.sid))
 			and not exists (select from question q join inbound i on i.sid = t.sid
 				where q.conversation_id = t.conversation_id and q.state = 'open' and q.expires_at <= i.received_at)
 			order by t.due_at limit 1 for update skip locked) returning sid, tries`,
+		args:   []any{replyLease, settled, settledLate},
 		forget: `update reply_task set tries = tries - 1, due_at = now() where sid = $1`,
 		read:   readPending,
-	}, perHour, decide)
+	}, b.PerHour, decide)
 }
 
 // readPending takes the address lock and reads the reply; nil when meanwhile another process has decided it, or it was erased.

@@ -20,15 +20,17 @@ const overdue = `q.state = 'open' and q.expires_at <= now()
 
 // TimeOutQuestion decides what becomes of the next question that has got no answer in its time, exactly once: the decision and all
 // that comes of it are one transaction, under the lock of the address, so that of an answer and the time-out one alone counts. The
-// result has an empty SID when no question waits. Tries are counted as by DecideReply. decide must be pure.
-func (s *Store) TimeOutQuestion(ctx context.Context, perHour int, decide func(PendingReply) DecidedReply) (ReplyResult, error) {
+// result has an empty SID when no question waits. A question waits while a reply may come that was received in its time. Tries are
+// counted as by DecideReply. decide must be pure.
+func (s *Store) TimeOutQuestion(ctx context.Context, b ReplyBounds, decide func(PendingReply) DecidedReply) (ReplyResult, error) {
 	return s.try(ctx, tries{
 		begin: `update question set tries = tries + 1, retry_at = now() + $1::interval where id = (
 			select q.id from question q where ` + overdue + ` and coalesce(q.retry_at <= now(), true)
-			order by q.expires_at limit 1 for update skip locked) returning '` + timeoutPrefix + `' || id, tries`,
+			and q.expires_at <= now() - $2::interval order by q.expires_at limit 1 for update skip locked) returning '` + timeoutPrefix + `' || id, tries`,
+		args:   []any{replyLease, b.Since},
 		forget: `update question set tries = tries - 1, retry_at = null where '` + timeoutPrefix + `' || id = $1 and state = 'open'`,
 		read:   readQuestion,
-	}, perHour, decide)
+	}, b.PerHour, decide)
 }
 
 // readQuestion takes the address lock and reads the question; nil when meanwhile it was answered, or another process has decided about

@@ -37,7 +37,7 @@ func (l *ledger) hears(replies ...store.Reply) {
 		l.reply(r)
 	}
 	for {
-		r, err := l.DecideReply(l.t.Context(), 100, survey)
+		r, err := l.DecideReply(l.t.Context(), everyReply(), survey)
 		require.NoError(l.t, err)
 		if r.SID == "" {
 			return
@@ -47,7 +47,7 @@ func (l *ledger) hears(replies ...store.Reply) {
 
 func (l *ledger) timeOut() store.ReplyResult {
 	l.t.Helper()
-	r, err := l.TimeOutQuestion(l.t.Context(), 100, survey)
+	r, err := l.TimeOutQuestion(l.t.Context(), everyReply(), survey)
 	require.NoError(l.t, err)
 	return r
 }
@@ -73,7 +73,7 @@ func TestQuestionsTimeOutOnce(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 4 {
 		wait.Go(func() {
-			_, err := l.TimeOutQuestion(t.Context(), 100, survey)
+			_, err := l.TimeOutQuestion(t.Context(), everyReply(), survey)
 			if err != nil {
 				t.Error(err)
 			}
@@ -134,10 +134,10 @@ func TestAnAnswerAndItsTimeOut(t *testing.T) {
 			}
 			for i := range 10 { // whoever comes first
 				if i > 0 || c.replyFirst {
-					_, err := l.DecideReply(t.Context(), 100, survey)
+					_, err := l.DecideReply(t.Context(), everyReply(), survey)
 					require.NoError(t, err)
 				}
-				_, err := l.TimeOutQuestion(t.Context(), 100, survey)
+				_, err := l.TimeOutQuestion(t.Context(), everyReply(), survey)
 				require.NoError(t, err)
 			}
 			require.Equal(t, c.want, l.questions())
@@ -201,7 +201,7 @@ func TestATimeOutThatCannotBeDecidedIsADeadLetter(t *testing.T) {
 	l.overdue(time.Minute)
 	key := ""
 	for try := 1; try <= 3; try++ {
-		_, err := l.TimeOutQuestion(t.Context(), 100, func(p store.PendingReply) store.DecidedReply {
+		_, err := l.TimeOutQuestion(t.Context(), everyReply(), func(p store.PendingReply) store.DecidedReply {
 			key = p.SID
 			content := freeText("x")
 			return store.DecidedReply{Outcome: "nonsense", Content: &content}

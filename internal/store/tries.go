@@ -24,7 +24,8 @@ var ErrDied = errors.New("the process died each time that it was decided")
 
 // tries are the statements by which replies, or questions without an answer, are taken one by one.
 type tries struct {
-	begin  string // notes a try of the next one: takes the lease, returns key and tries
+	begin  string // notes a try of the next one, returns its key and its tries
+	args   []any  // of begin
 	forget string // takes the note back, by the key
 	read   func(ctx context.Context, tx pgx.Tx, key string) (*PendingReply, error)
 }
@@ -39,7 +40,7 @@ func (s *Store) try(ctx context.Context, t tries, perHour int, decide func(Pendi
 			if err := s.checkMark(ctx, tx); err != nil {
 				return err
 			}
-			return tx.QueryRow(ctx, t.begin, replyLease).Scan(&key, &n)
+			return tx.QueryRow(ctx, t.begin, t.args...).Scan(&key, &n)
 		})
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):

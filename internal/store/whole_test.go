@@ -69,7 +69,7 @@ func TestAStartThatWasAnsweredIsNotAnsweredByARule(t *testing.T) {
 	stop.Keyword = string(consent.Stop)
 	l.reply(stop)
 	require.Equal(t, store.ConfirmationMade, l.reply(yesAsStart("IN2", "opt-in-again")).Confirmation)
-	result, err := l.DecideReply(t.Context(), 100, func(p store.PendingReply) store.DecidedReply {
+	result, err := l.DecideReply(t.Context(), everyReply(), func(p store.PendingReply) store.DecidedReply {
 		content := freeText("why?")
 		return store.DecidedReply{
 			Outcome: notification.Matched, Rule: "survey", Content: &content, Template: "why", Mark: true,

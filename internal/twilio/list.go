@@ -47,48 +47,58 @@ type Resource struct {
 	Segments            int
 }
 
-// List reads messages, newest first, page by page. Every page is asked for at our base URL. On an error nothing is
-// returned: a part of a list proves nothing. The error is an *Error.
+// List reads messages, newest first, page by page. On an error nothing is returned: a part of a list proves nothing. The error is
+// an *Error.
 func (c *Client) List(ctx context.Context, query ListQuery) ([]Resource, error) {
-	params := query.params()
 	var found []Resource
-	token, page := "", ""
+	err := c.Walk(ctx, query, func(r *Resource) { found = append(found, *r) })
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Walk shows the messages of a listing, newest first, and holds one page of them at a time: an account may have any number. What was
+// shown before an error is a part of a list. Every page is asked for at our base URL. The error is an *Error.
+func (c *Client) Walk(ctx context.Context, query ListQuery, show func(*Resource)) error {
+	params := query.params()
+	token, page, shown := "", "", 0
 	seen := map[string]bool{}
 	for {
 		one, service, err := c.begin(ctx, "list")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		answer, err := service.PageMessage(params, token, page)
 		if err != nil {
-			return nil, one.asError(err)
+			return one.asError(err)
 		}
 		if answer.Messages == nil { // an empty list is [], so this is something else, and proves no absence
-			return nil, one.fail(Unclear, 0, ErrUndecodable)
+			return one.fail(Unclear, 0, ErrUndecodable)
 		}
 		for i := range answer.Messages {
 			r := resource(&answer.Messages[i])
 			if r.before(query.Since) {
-				return found, nil
+				return nil
 			}
-			found = append(found, r)
-			if query.Limit > 0 && len(found) == query.Limit {
-				return found, nil
+			show(&r)
+			if shown++; shown == query.Limit {
+				return nil
 			}
 		}
 		next := text(answer.NextPageUri)
 		if next == "" {
-			return found, nil
+			return nil
 		}
 		// Only the page's position is taken from the link: host, path and filters stay ours.
 		link, err := url.Parse(next)
 		if err != nil || seen[next] {
-			return nil, one.fail(Unclear, 0, ErrPaging)
+			return one.fail(Unclear, 0, ErrPaging)
 		}
 		seen[next] = true
 		token, page = link.Query().Get("PageToken"), link.Query().Get("Page")
 		if token == "" && page == "" {
-			return nil, one.fail(Unclear, 0, ErrPaging)
+			return one.fail(Unclear, 0, ErrPaging)
 		}
 	}
 }
