@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,7 +46,7 @@ func (r *root) simulateReply() *cobra.Command {
 			return r.reply(ctx, flags)
 		},
 	}
-	cmd.Flags().StringVar(&flags.addr, "addr", simulatorAddr, "where simulate twilio listens, host:port")
+	cmd.Flags().StringVar(&flags.addr, "addr", "", "where simulate twilio listens, host:port (default: as in BECKON_TWILIO_API_URL, else "+simulatorAddr+")")
 	cmd.Flags().StringVar(&flags.from, "from", "", "the person's number")
 	cmd.Flags().StringVar(&flags.to, "to", "", "our sender's number")
 	cmd.Flags().StringVar(&flags.body, "body", "", "the words")
@@ -59,6 +60,7 @@ func (r *root) reply(ctx context.Context, flags replyFlags) error {
 	if err != nil {
 		return err
 	}
+	flags.addr = cmp.Or(flags.addr, simulatorOf(cfg), simulatorAddr)
 	if flags.from == "" || flags.body == "" {
 		return usagef("--from and --body are needed, for example --from +14155550123 --body STOP")
 	}
@@ -98,6 +100,15 @@ func (r *root) reply(ctx context.Context, flags replyFlags) error {
 		return fmt.Errorf("sent as %s, but beckon answered %d: look at its log", result.SID, result.HTTPStatus)
 	}
 	return nil
+}
+
+// simulatorOf is where the configured API is when it can be a simulator; Twilio's own has https.
+func simulatorOf(cfg *config.Config) string {
+	u, err := url.Parse(cfg.Twilio.APIURL)
+	if err != nil || u.Scheme != "http" {
+		return ""
+	}
+	return u.Host
 }
 
 // configuredSender is our number on a channel, empty when it is not known.

@@ -4,27 +4,25 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/beckonhq/beckon/internal/message"
 	"github.com/beckonhq/beckon/internal/view"
 )
 
 // comesOf is what a message comes of.
 func comesOf(m view.TracedMessage) string {
-	switch message.Origin(m.Origin) {
-	case message.OriginReplyRule:
+	switch m.Origin {
+	case "reply_rule":
 		if m.Rule == "" {
 			return "answer to a START"
 		}
 		return "answer of reply rule " + m.Rule
-	case message.OriginCompliance:
+	case "compliance":
 		return "answer to a STOP or HELP"
-	case message.OriginDoubleOptIn:
+	case "double_opt_in":
 		return "double opt-in"
-	case message.OriginHuman:
+	case "human":
 		return "answer of a human"
-	case message.OriginConsole:
+	case "console":
 		return "written by hand"
-	case message.OriginRule:
 	}
 	return "rule " + m.Rule
 }
