@@ -101,7 +101,7 @@ const settledLate = 2 * time.Minute
 // the next yet waits, for two minutes at most. Each try is noted before it begins, so that a reply of which the process dies ends with
 // ErrDied. The result has an empty SID when no reply waits. decide must be pure.
 func (s *Store) DecideReply(ctx context.Context, b ReplyBounds, decide func(PendingReply) DecidedReply) (ReplyResult, error) {
-	settled := int64(min(b.Settled, math.MaxInt64)) //nolint:gosec // bounded
+	settled := int64(min(b.Settled, math.MaxInt64))
 	return s.try(ctx, tries{
 		begin: `update reply_task set tries = tries + 1, due_at = now() + $1::interval where sid = (
 			select t.sid from reply_task t where t.due_at <= now() and (t.seq <= $2 or t.created_at <= now() - $3::interval) and not exists (select from reply_task o
