@@ -61,6 +61,10 @@ func (r *root) consentShow() *cobra.Command {
 					return r.printJSON(v)
 				}
 				r.writeConsentState(&v)
+				if len(v.History) == 0 && v.Review {
+					r.printf("no entry on record\n")
+					return nil
+				}
 				if len(v.History) == 0 {
 					r.printf("no entry on record: transactional messages may be sent, marketing needs an opt-in\n")
 					return nil
@@ -134,6 +138,9 @@ func (r *root) writeConsentState(v *view.Consent) {
 	shown := map[string]string{
 		string(consent.OptIn): "opted in", string(consent.OptOut): "opted out", "none": "nothing on record",
 		string(consent.Confirm): "opted in, confirmed", string(consent.ReOptIn): "opted in again", string(consent.Erase): "erased",
+	}
+	if len(v.History) > 0 { // there is something, but about something else
+		shown["none"] += " about program " + v.Program
 	}
 	for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
 		r.printf("  %-9s %s\n", channel, shown[v.State[string(channel)]])
