@@ -80,7 +80,7 @@ func (a *App) addConsent(c echo.Context) error {
 	if answered, err := a.read(c, &request); answered {
 		return err
 	}
-	if request.By == "" {
+	if strings.TrimSpace(request.By) == "" {
 		return c.JSON(http.StatusBadRequest, problem{`give "by": somebody has to answer for the entry`})
 	}
 	if len(request.Key) > longestKey || strings.ContainsRune(request.Key, 0) {

@@ -47,6 +47,8 @@ func TestConsentAPI(t *testing.T) {
 
 	for body, want := range map[string]string{
 		`{"address": "+14155550177", "action": "opt_in"}`:                                                           "by",
+		`{"address": "+14155550177", "action": "opt_in", "by": " "}`:                                                "by",
+		`{"address": "+14155550177", "action": "opt_in", "by": "ana"} {}`:                                           "openapi.json",
 		`{"address": "12", "action": "opt_in", "by": "ana"}`:                                                        "the address must be",
 		`{"address": "+14155550177", "action": "erase", "by": "ana"}`:                                               "no action",
 		`{"address": "+14155550177", "action": "opt_in", "by": "ana", "program": "a", "brand": "b"}`:                "not both",

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -249,7 +250,8 @@ func (a *App) read(c echo.Context, into any) (answered bool, err error) {
 	}
 	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, largestRequest))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
+	err = decoder.Decode(into)
+	if _, end := decoder.Token(); err != nil || !errors.Is(end, io.EOF) { // what follows a value was meant for something
 		return true, c.JSON(http.StatusBadRequest, problem{"the body is not the JSON that is wanted here: see /api/v1/openapi.json"})
 	}
 	return false, nil

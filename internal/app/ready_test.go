@@ -57,6 +57,7 @@ func TestReadiness(t *testing.T) {
 		"a warning, no door":           {work, nil, warning, statusDegraded, nil},
 		"no Postgres":                  {all, []string{"postgres"}, nil, statusDegraded, work},
 		"no Postgres, a warning":       {all, []string{"postgres"}, warning, statusDegraded, work},
+		"no key of erasures":           {all, []string{"erasures"}, nil, statusDegraded, []string{config.RoleDispatcher}},
 		"no NATS":                      {all, []string{"nats"}, nil, statusUnavailable, all},
 		"no NATS, a warning":           {all, []string{"nats"}, warning, statusUnavailable, all},
 		"the door is shut":             {all, []string{"door"}, nil, statusUnavailable, ingest},

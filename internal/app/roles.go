@@ -38,7 +38,7 @@ func (a *App) roles() []role {
 	return []role{
 		{config.RoleIngest, nil, []string{"nats", "door"}},
 		{config.RoleRouter, a.newRouter, []string{"nats", "postgres", "ledger"}},
-		{config.RoleDispatcher, a.newDispatcher, []string{"nats", "postgres", "ledger", "twilio"}},
+		{config.RoleDispatcher, a.newDispatcher, []string{"nats", "postgres", "ledger", "erasures", "twilio"}},
 	}
 }
 
@@ -281,7 +281,8 @@ func mountProfiles(g *echo.Group) {
 
 func (a *App) newProbes() *probes {
 	p := &probes{needs: map[string][]string{}, warnings: a.warnings}
-	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres, "twilio": a.lookTwilio, "door": a.lookDoor, "ledger": a.lookLedger}
+	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres, "twilio": a.lookTwilio, "door": a.lookDoor, "ledger": a.lookLedger,
+		"erasures": a.lookErasures}
 	used := map[string]bool{}
 	for _, r := range a.roles() {
 		if a.has(r.name) {
@@ -337,6 +338,14 @@ func (a *App) lookPostgres(ctx context.Context) error {
 		return errStarting
 	}
 	return nil
+}
+
+// lookErasures tells whether this process knows whom nothing may be sent to: else it sends to nobody.
+func (a *App) lookErasures(ctx context.Context) error {
+	if !reached(a.migrated) {
+		return errStarting
+	}
+	return a.store.KnowsErasures(ctx)
 }
 
 func (a *App) warnings() []string {

@@ -139,6 +139,9 @@ func (r *root) writeConsentState(v *view.Consent) {
 		string(consent.OptIn): "opted in", string(consent.OptOut): "opted out", "none": "nothing on record",
 		string(consent.Confirm): "opted in, confirmed", string(consent.ReOptIn): "opted in again", string(consent.Erase): "erased",
 	}
+	if len(v.History) > 0 { // there is something, but about something else
+		shown["none"] += " about program " + v.Program
+	}
 	for _, channel := range []message.Channel{message.SMS, message.WhatsApp} {
 		r.printf("  %-9s %s\n", channel, shown[v.State[string(channel)]])
 	}

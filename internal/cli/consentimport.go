@@ -32,7 +32,7 @@ func (r *root) consentImport() *cobra.Command {
 		Example: "  beckon consent import people.csv --dry-run\n  beckon consent import people.csv --program newsletter --source 'web form 2025' --by ana",
 		Args:    exactlyOne("the path of one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if with.By == "" && !dry {
+			if strings.TrimSpace(with.By) == "" && !dry {
 				return usagef("--by is needed: somebody has to answer for what is imported")
 			}
 			if with.Program != "" && !consent.IsProgram(with.Program) {

@@ -119,7 +119,7 @@ func (r *root) consentErase() *cobra.Command {
 		Example: "  beckon consent erase +14155550123 --by ana --note 'request of 3 May'",
 		Args:    exactlyOne("one phone number or WhatsApp id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if by == "" || note == "" {
+			if strings.TrimSpace(by) == "" || strings.TrimSpace(note) == "" {
 				return usagef("--by and --note are needed: an erasure can't be undone, and somebody has to answer for it")
 			}
 			if cfg, err := r.load(); err != nil {

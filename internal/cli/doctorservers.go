@@ -123,6 +123,10 @@ func (d *doctor) postgres(ctx context.Context) []finding {
 	case schema.Applied > schema.Newest:
 		return say(warning, text, "the schema is newer than this program: update beckon")
 	}
+	ledger.UseErasureKeys(d.cfg.Erasure())
+	if err := ledger.KnowsErasures(ctx); err != nil {
+		return append(say(good, text, ""), say(bad, err.Error(), "put the key behind the new one: nothing is sent without it")...)
+	}
 	return say(good, text, "")
 }
 

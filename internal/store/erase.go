@@ -75,6 +75,16 @@ func (s *Store) queueErased(p *pipeline, addresses []string, got func(address st
 	}
 }
 
+// KnowsErasures is ErrErasureKey when a key is missing without which nobody can tell whether an address was erased.
+func (s *Store) KnowsErasures(ctx context.Context) error {
+	var p pipeline
+	checked := s.queueErased(&p, nil, func(string, consent.Mark) {})
+	if err := s.pool.SendBatch(ctx, &p.batch).Close(); err != nil {
+		return fmt.Errorf("read the keys of erasures: %w", err)
+	}
+	return checked()
+}
+
 // shareErasure suppresses every address of a person one of whose addresses was erased before it was known to be theirs. It dates that
 // back to then, so that it ends by the same word of the person.
 func (s *Store) shareErasure(ctx context.Context, tx pgx.Tx, a address.Address) error {

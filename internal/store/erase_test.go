@@ -260,9 +260,11 @@ func TestErasureNeedsItsKey(t *testing.T) {
 		l.UseErasureKeys(keys)
 		_, err = l.Consent(t.Context(), []addr{person})
 		require.ErrorIs(t, err, store.ErrErasureKey)
+		require.ErrorIs(t, l.KnowsErasures(t.Context()), store.ErrErasureKey)
 		require.True(t, store.Temporary(err))
 	}
 	l.UseErasureKeys([]string{"another", erasureKey})
+	require.NoError(t, l.KnowsErasures(t.Context()))
 	states, err := l.Consent(t.Context(), []addr{"+14155550101"})
 	require.NoError(t, err)
 	require.True(t, states["+14155550101"].Stopped(message.SMS, "default"), "of the older key")

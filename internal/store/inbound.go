@@ -188,7 +188,7 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 // forRules tells whether the reply rules are asked about a reply: it says nothing about consent, or it is a plain yes. Twilio takes
 // YES for START, but people confirm an appointment with it.
 func forRules(r *Reply) bool {
-	return r.Keyword == "" || r.Keyword == string(consent.Start) && consent.Yes(r.Body)
+	return r.Keyword == "" || yesAsStart(r)
 }
 
 // writeWords adds what a reply says about consent.

@@ -43,6 +43,31 @@ func confirmation(template string) *store.Confirmation {
 	}}
 }
 
+// Twilio takes YES for START. Who is out of one program says it to a message of another one, and is not back in the first.
+func TestAYesThatTwilioTakesForAStart(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	word := func(action consent.Action, scope consent.Scope) {
+		l.add(consent.Entry{
+			Org: org, Address: person, Channel: consent.AllChannels, Action: action, Scope: scope, Source: consent.FromOperator, Evidence: "ana",
+		})
+	}
+	yes := func(sid string) {
+		r := yesAsStart(sid, "opt-in-again")
+		r.Answer, r.Consent.OccurredAt = nil, time.Now().Add(time.Minute)
+		l.reply(r)
+	}
+	news := consent.ProgramScope("news")
+	word(consent.OptIn, news)
+	word(consent.OptOut, news)
+	yes("IN1")
+	require.True(t, l.state().Stopped(message.SMS, "news"))
+	require.Equal(t, 1, get[int](l, `select count(*) from reply_task where sid = 'IN1'`), "the reply rules are asked about it")
+	word(consent.OptOut, consent.Scope{})
+	yes("IN2")
+	require.False(t, l.state().Stopped(message.SMS, "default"), "who is out of everything was asked nothing")
+}
+
 // A YES that confirms an opt-in is answered as such, whatever else it is.
 func TestAYesThatIsAlsoAStartConfirms(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,11 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 	if r.Consent != nil {
 		entry := *r.Consent
 		entry.Org = linked.Org
+		if entry.Action == consent.ReOptIn && yesAsStart(&r) {
+			if out, err := revokedAll(ctx, tx, r); err != nil || !out {
+				return err
+			}
+		}
 		if entry.Action == consent.OptOut {
 			var err error
 			if entry.Scope, err = revokedScope(ctx, tx, r, linked); err != nil {
@@ -34,6 +39,21 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 		}
 	}
 	return nil
+}
+
+// yesAsStart tells whether a reply is a plain yes that Twilio takes for START.
+func yesAsStart(r *Reply) bool { return r.Keyword == string(consent.Start) && consent.Yes(r.Body) }
+
+// revokedAll tells whether a person is out of everything. Only then is their plain yes the START that Twilio says it is: who is out of one
+// program only gets other messages, and says yes to one of these.
+func revokedAll(ctx context.Context, tx pgx.Tx, r Reply) (bool, error) {
+	var state consent.State
+	var p pipeline
+	queueConsent(&p, []string{string(r.From)}, func(_ string, mark consent.Mark) { state = append(state, mark) })
+	if err := p.run(ctx, tx); err != nil {
+		return false, fmt.Errorf("read consent: %w", err)
+	}
+	return state.Revoked(consent.Scope{}), nil
 }
 
 // revokedScope is what an opt-out in a reply is about.

@@ -127,6 +127,7 @@ func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
 		}
 		is, err := one.when.evalBool(f)
 		switch {
+		case err != nil && w.Action == consent.OptOut: // it is said, whatever can't be read besides
 		case err != nil:
 			return w, false, err
 		case is && said:

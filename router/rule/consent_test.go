@@ -103,7 +103,8 @@ func TestAnOptOutCountsWithoutItsTime(t *testing.T) {
 	t.Parallel()
 	set := load(t, `
 consent:
-  - {name: log, object: Thing, address: record.Phone, opt_out: record.Kind == "out", at: record.When, evidence: 'record.Name.split("-")[1]'}
+  - {name: log, object: Thing, address: record.Phone, opt_out: record.Kind == "out", opt_in: int(record.Name) > 0, at: record.When,
+     evidence: 'record.Name.split("-")[1]'}
 `)
 	for text, want := range map[string]string{
 		"": "2026-03-04T05:00:00Z", "soon": "2026-03-04T05:00:00Z", "2026-03-02": "2026-03-02T23:59:59Z", "2026-03-04": "2026-03-04T05:06:07Z",
