@@ -182,7 +182,7 @@ func (d *Dispatcher) learnStatus(sender string, event store.StatusEvent, channel
 		return // also what has waited: it says nothing of now
 	}
 	l := d.laneOf(sender)
-	rule := d.Reactions.For(twilio.PhaseCallback, event.ErrorCode, 0)
+	rule := d.Reactions.ForCountry(twilio.PhaseCallback, event.ErrorCode, 0, event.To.Country())
 	why := fmt.Sprintf("twilio: a message failed with code %d (%s)", event.ErrorCode, rule.Meaning)
 	switch {
 	case l == nil || rule.Stop == twilio.StopNothing:
