@@ -98,6 +98,9 @@ func (r *root) showHours(number string, flags hoursFlags) error {
 	if (flags.hints.State != "" || flags.hints.PostalCode != "") && (v.By == "number" || v.By == "nothing") {
 		r.complain("beckon: the state and postal code are not understood, and left out as those of a record would be\n")
 	}
+	if flags.hints.Country != "" && law.CountryCode(flags.hints.Country) == "" {
+		r.complain("beckon: the country is not understood, and left out as that of a record would be\n")
+	}
 	if flags.asJSON {
 		return r.printJSON(v)
 	}

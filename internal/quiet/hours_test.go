@@ -103,6 +103,7 @@ func TestAsk(t *testing.T) {
 		{name: "Ascension Day in France", to: "+33142345678", at: "2026-05-14T12:00:00+02:00", opens: "2026-05-15T08:00:00+02:00"},
 		{name: "an unknown zone is no zone", to: newYork, hints: quiet.Hints{Zone: "Mars/Base"}, at: "2026-06-10T09:00:00-04:00"},
 		{name: "another country", to: newYork, hints: quiet.Hints{Country: "Germany"}, at: "2026-06-10T08:30:00+02:00", opens: "2026-06-10T09:00:00+02:00"},
+		{name: "a code of no country is left out", to: newYork, hints: quiet.Hints{Country: "EN"}, at: "2026-06-10T05:00:00-04:00", opens: "2026-06-10T08:00:00-04:00"},
 		{name: "Canada on Saturday", to: toronto, at: "2026-06-13T18:00:00-04:00", opens: "2026-06-14T10:00:00-04:00"},
 		{name: "London", to: london, at: "2026-06-10T07:30:00+01:00", opens: "2026-06-10T08:00:00+01:00"},
 		{name: "British mobile: three zones", to: mobile, at: "2026-06-10T20:00:00+01:00", opens: "2026-06-11T08:00:00+01:00"},

@@ -52,7 +52,7 @@ func (l *Law) Locate(to address.Address, hints Hints) Place {
 // byAddress reads the country and the state of an address. A state or US postal code without a country belongs to the country of
 // the number.
 func (l *Law) byAddress(hints Hints, numberCountry string) (country string, regions []string) {
-	country = l.countryCode(hints.Country)
+	country = l.CountryCode(hints.Country)
 	if country == "" && (hints.State != "" || hints.PostalCode != "") {
 		country = numberCountry
 	}
