@@ -41,7 +41,8 @@ type Conversation struct {
 	MarkedAt      time.Time // since then it waits for a human; zero: it does not
 	MarkedBy      string    // the reply rule that marked it
 	LastInboundAt time.Time
-	LastText      string // of the newest reply
+	WindowDenied  time.Time // the newest of the person's messages whose window WhatsApp has denied; zero: none
+	LastText      string    // of the newest reply
 	CreatedAt     time.Time
 }
 
@@ -88,21 +89,11 @@ func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, ea
 	if !possible(filter.ID) || !possible(filter.After.ID) {
 		return nil
 	}
-	var limit *int
-	if filter.Limit > 0 {
-		limit = &filter.Limit
-	}
+	where, args := filter.sql()
 	rows, err := s.pool.Query(ctx, `select c.id::text, c.org, c.sender, c.channel, c.address, c.contact_id, c.record_id, c.state,
-			c.assigned_to, coalesce(c.paused_until, $6), coalesce(c.marked_at, $6), c.marked_by, coalesce(c.last_inbound_at, $6),
-			coalesce((select i.body from inbound i where i.conversation_id = c.id order by i.received_at desc limit 1), ''), c.created_at
-		from conversation c
-		where ($1 = '' or c.id = nullif($1, '')::uuid) and ($2 = '' or c.state = $2) and ($3 = '' or c.assigned_to = $3)
-			and ($4 = '' or c.address = any (array(select known from same_person(array[$4]))))
-			and (not $5 or c.marked_at is not null)
-			and ($8 = '' or (c.last_inbound_at, c.id) < ($9::timestamptz, nullif($8, '')::uuid))
-		order by c.last_inbound_at desc nulls last, c.id desc limit $7`,
-		filter.ID, string(filter.State), filter.AssignedTo, string(filter.With), filter.Marked, time.Time{}, limit, filter.After.ID,
-		filter.After.LastInboundAt)
+			c.assigned_to, coalesce(c.paused_until, @never), coalesce(c.marked_at, @never), c.marked_by, coalesce(c.last_inbound_at, @never),
+			coalesce(c.window_denied_at, @never), coalesce((select i.body from inbound i where i.conversation_id = c.id order by i.received_at desc limit 1), ''), c.created_at
+		from conversation c`+where, args)
 	if err != nil {
 		return fmt.Errorf("list conversations: %w", err)
 	}
@@ -110,7 +101,7 @@ func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, ea
 		var c Conversation
 		err := row.Scan(&c.ID, (*string)(&c.Org), &c.Sender, (*string)(&c.Channel), (*string)(&c.With), &c.ContactID,
 			(*string)(&c.RecordID), (*string)(&c.State), &c.AssignedTo, &c.PausedUntil, &c.MarkedAt, &c.MarkedBy, &c.LastInboundAt,
-			&c.LastText, &c.CreatedAt)
+			&c.WindowDenied, &c.LastText, &c.CreatedAt)
 		return c, err
 	})
 	if err != nil {
@@ -122,6 +113,36 @@ func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, ea
 		}
 	}
 	return nil
+}
+
+// sql is what comes after "from conversation c". Each listing has its own text, with what it asks for and no more, so that the database
+// can take the index that leads to it.
+func (f *ConversationFilter) sql() (text string, args pgx.NamedArgs) {
+	args = pgx.NamedArgs{
+		"never": time.Time{}, "id": f.ID, "state": string(f.State), "assigned": f.AssignedTo, "with": string(f.With),
+		"after": f.After.LastInboundAt, "after_id": f.After.ID, "limit": f.Limit,
+	}
+	text = " where true"
+	for _, one := range []struct {
+		asked     bool
+		condition string
+	}{
+		{f.ID != "", `c.id = @id::uuid`},
+		{f.State != "", `c.state = @state`},
+		{f.AssignedTo != "", `c.assigned_to = @assigned and c.assigned_to <> ''`},
+		{f.With != "", `c.address = any (array(select known from same_person(array[@with::text])))`},
+		{f.Marked, `c.marked_at is not null`},
+		{f.After.ID != "", `(c.last_inbound_at, c.id) < (@after::timestamptz, @after_id::uuid)`},
+	} {
+		if one.asked {
+			text += " and " + one.condition
+		}
+	}
+	text += " order by c.last_inbound_at desc, c.id desc"
+	if f.Limit > 0 {
+		text += " limit @limit"
+	}
+	return text, args
 }
 
 // Conversation returns a conversation. ErrNotFound: there is none with that id.
@@ -209,9 +230,8 @@ func lockConversation(ctx context.Context, tx pgx.Tx, id string) (*Conversation,
 		return nil, fmt.Errorf("lock the address: %w", err)
 	}
 	c := Conversation{ID: id} // with its address as it is now: while we waited the person may have been erased
-	err = tx.QueryRow(ctx, `select org, sender, channel, address, contact_id, record_id, coalesce(last_inbound_at, $2) from conversation
-		where id = $1::uuid for update`, id, time.Time{}).
-		Scan((*string)(&c.Org), &c.Sender, (*string)(&c.Channel), (*string)(&c.With), &c.ContactID, (*string)(&c.RecordID), &c.LastInboundAt)
+	err = tx.QueryRow(ctx, `select org, sender, channel, address, contact_id, record_id from conversation where id = $1::uuid for update`, id).
+		Scan((*string)(&c.Org), &c.Sender, (*string)(&c.Channel), (*string)(&c.With), &c.ContactID, (*string)(&c.RecordID))
 	if err != nil {
 		return nil, fmt.Errorf("read a conversation: %w", err)
 	}
