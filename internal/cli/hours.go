@@ -74,9 +74,9 @@ func (r *root) showHours(number string, flags hoursFlags) error {
 	if err != nil {
 		return err
 	}
-	to, err := address.Parse(number, cfg.DefaultRegion)
+	to, err := address.ParsePerson(number, cfg.DefaultRegion)
 	if err != nil {
-		return usagef("the number is %w: write it as +14155550123", err)
+		return usagef("the number is %w: write it as +14155550123, or an id of WhatsApp as US.1A2B3C", err)
 	}
 	at, err := momentFlag(flags.at)
 	if err != nil {
