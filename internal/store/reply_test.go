@@ -57,7 +57,7 @@ func TestReplyLinksToWhatThePersonHasSeen(t *testing.T) {
 	require.Equal(t, failed.Message.ID, l.reply(store.Reply{SID: "IN3"}).MessageID, "when none arrived, the newest")
 
 	later := l.accepted(person, message.SMS, "SM3")
-	l.exec(`update attempt set started_at = now() - interval '3 days' where sid <> 'SM3'`)
+	l.exec(`update attempt set started_at = started_at - interval '3 days' where sid <> 'SM3'`)
 	require.Equal(t, failed.Message.ID, l.reply(store.Reply{SID: "IN4", Received: time.Now().Add(-48 * time.Hour)}).MessageID)
 	require.Equal(t, later.Message.ID, l.reply(store.Reply{SID: "IN5"}).MessageID)
 	l.reply(store.Reply{SID: "IN6", Received: time.Now().Add(-47 * time.Hour)})

@@ -1,7 +1,12 @@
--- Listings of conversations read no more of them than they show, whoever asks for which.
+-- What is asked of one person, or shown on a page, is found by an index, however much there is of it.
 -- +goose Up
 
--- In the order of the listings, whose pages begin after a place in it.
+-- Attempts to one person since a time: for caps of a person, the message that a reply answers, exports. It takes the place of one that
+-- began with the sender, which those who ask for a person do not know.
+create index attempt_person on attempt (address, started_at);
+drop index attempt_address;
+
+-- Conversations in the order of the listings, whose pages begin after a place in it.
 create index conversation_listed on conversation (last_inbound_at desc, id desc);
 drop index conversation_newest;
 
@@ -13,3 +18,5 @@ create index conversation_assigned on conversation (assigned_to, last_inbound_at
 drop index conversation_assigned, conversation_marked;
 create index conversation_newest on conversation (last_inbound_at desc);
 drop index conversation_listed;
+create index attempt_address on attempt (sender, channel, address, started_at);
+drop index attempt_person;
