@@ -6,6 +6,11 @@
 create index attempt_person on attempt (address, started_at);
 drop index attempt_address;
 
+-- The newest messages to one person, or those of an hour: what a conversation shows, how many answers a machine got.
+create index message_person on message (recipient, created_at);
+drop index message_recipient;
+create index message_human on message (recipient, created_at) where origin = 'human';
+
 -- Conversations in the order of the listings, whose pages begin after a place in it.
 create index conversation_listed on conversation (last_inbound_at desc, id desc);
 drop index conversation_newest;
@@ -18,5 +23,7 @@ create index conversation_assigned on conversation (assigned_to, last_inbound_at
 drop index conversation_assigned, conversation_marked;
 create index conversation_newest on conversation (last_inbound_at desc);
 drop index conversation_listed;
+create index message_recipient on message (recipient);
+drop index message_human, message_person;
 create index attempt_address on attempt (sender, channel, address, started_at);
 drop index attempt_person;

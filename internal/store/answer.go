@@ -141,12 +141,15 @@ func (s *Store) Newest(ctx context.Context, id string) (newest string, err error
 	return newest, err
 }
 
+// newestOf names the newest reply, or the newest message that a human wrote since.
+const newestOf = `select name from (
+		(select sid as name, received_at as at from inbound where conversation_id = $1::uuid order by received_at desc, stream_seq desc limit 1)
+		union all (select m.id::text, m.created_at from message m join conversation c on c.id = $1::uuid
+			where m.recipient = c.address and m.sender = c.sender and m.origin = 'human' and m.origin_key like c.id::text || '/%'
+			order by m.created_at desc limit 1)) t order by at desc limit 1`
+
 func queueNewest(p *pipeline, conversation string, newest *string) {
-	p.query(`select name from (
-			(select sid as name, received_at as at from inbound where conversation_id = $1::uuid order by received_at desc, stream_seq desc limit 1)
-			union all (select m.id::text, m.created_at from message m join conversation c on c.id = $1::uuid
-				where m.recipient = c.address and m.sender = c.sender and m.origin = 'human' and m.origin_key like c.id::text || '/%'
-				order by m.created_at desc limit 1)) t order by at desc limit 1`, func(rows pgx.Rows) error {
+	p.query(newestOf, func(rows pgx.Rows) error {
 		return each(rows, []any{newest}, func() error { return nil })
 	}, conversation)
 }

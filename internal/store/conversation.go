@@ -122,7 +122,7 @@ func (f *ConversationFilter) sql() (text string, args pgx.NamedArgs) {
 		"never": time.Time{}, "id": f.ID, "state": string(f.State), "assigned": f.AssignedTo, "with": string(f.With),
 		"after": f.After.LastInboundAt, "after_id": f.After.ID, "limit": f.Limit,
 	}
-	text = " where true"
+	conditions := []string{"true"}
 	for _, one := range []struct {
 		asked     bool
 		condition string
@@ -135,10 +135,10 @@ func (f *ConversationFilter) sql() (text string, args pgx.NamedArgs) {
 		{f.After.ID != "", `(c.last_inbound_at, c.id) < (@after::timestamptz, @after_id::uuid)`},
 	} {
 		if one.asked {
-			text += " and " + one.condition
+			conditions = append(conditions, one.condition)
 		}
 	}
-	text += " order by c.last_inbound_at desc, c.id desc"
+	text = " where " + strings.Join(conditions, " and ") + " order by c.last_inbound_at desc, c.id desc"
 	if f.Limit > 0 {
 		text += " limit @limit"
 	}
@@ -160,19 +160,24 @@ func (s *Store) Conversation(ctx context.Context, id string) (*Conversation, err
 	return found, nil
 }
 
+// turnsOf reads no more of either side than it shows.
+const turnsOf = `select * from (
+		(select received_at as at, true, sid, body, media, keyword, coalesce(message_id::text, ''), '' as by
+			from inbound where conversation_id = $1::uuid and received_at < coalesce($6::timestamptz, 'infinity')
+			order by received_at desc limit $5)
+	union all
+		(select m.created_at, false, coalesce(a.sid, ''), '', '[]', '', m.id::text,
+				coalesce((select operator from audit where subject = m.id::text and action = 'conversation.reply' limit 1), '')
+			from same_person(array[$2]) p cross join lateral (select o.id, o.created_at, o.attempt_id from message o
+				where o.recipient = p.known and o.sender = $3 and (o.channel = $4 or o.channel = '' and o.channels[1] = $4)
+					and o.created_at < coalesce($6::timestamptz, 'infinity')
+				order by o.created_at desc limit $5) m
+			left join attempt a on a.id = m.attempt_id)
+	order by at desc limit $5) t order by at`
+
 // Turns returns the newest messages of a conversation in both directions before a time, oldest first; of all times when it is zero.
 func (s *Store) Turns(ctx context.Context, c *Conversation, before time.Time, limit int) ([]Turn, error) {
-	rows, err := s.pool.Query(ctx, `select * from (
-			select received_at as at, true, sid, body, media, keyword, coalesce(message_id::text, ''), '' as by
-			from inbound where conversation_id = $1::uuid and ($6::timestamptz is null or received_at < $6)
-			union all
-			select m.created_at, false, coalesce(a.sid, ''), '', '[]', '', m.id::text,
-				coalesce((select operator from audit where subject = m.id::text and action = 'conversation.reply' limit 1), '')
-			from message m left join attempt a on a.id = m.attempt_id
-			where m.recipient = any (array(select known from same_person(array[$2]))) and m.sender = $3
-				and (m.channel = $4 or m.channel = '' and m.channels[1] = $4) and ($6::timestamptz is null or m.created_at < $6)
-			order by at desc limit $5) t order by at`,
-		c.ID, string(c.With), c.Sender, string(c.Channel), limit, orNull(before))
+	rows, err := s.pool.Query(ctx, turnsOf, c.ID, string(c.With), c.Sender, string(c.Channel), limit, orNull(before))
 	if err != nil {
 		return nil, fmt.Errorf("read a conversation's messages: %w", err)
 	}

@@ -73,10 +73,11 @@ func TestOnePersonsAttemptsAreFoundByAnIndex(t *testing.T) {
 	const id = `('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid`
 	const to = `case n % 5 when 0 then '+14155550100' else '+1415' || n end` // a fifth of all goes to one
 	for _, sql := range []string{
-		`insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose, channels, recipient,
-				content, state, not_before, attempt_id, attempts, channel)
-			select ` + id + `, 'o', n::text, '', '', '', 'r', 't', '', 'transactional', '{sms}', ` + to + `, '{}', 'delivered', now(), ` + id + `, 1, 'sms'
-			from generate_series(1, 20000) n`,
+		`insert into message (id, org, notification_id, origin, origin_key, record_id, object, contact_id, rule, template, language, purpose,
+				channels, recipient, content, state, not_before, attempt_id, attempts, channel, created_at)
+			select ` + id + `, 'o', case n % 2 when 0 then n::text else '' end, case n % 4 when 1 then 'human' when 3 then 'reply_rule' else 'rule' end,
+				case n % 2 when 0 then '' else n::text end, '', '', '', 'r', 't', '', 'transactional', '{sms}', ` + to + `, '{}', 'delivered', now(), ` + id + `, 1, 'sms',
+				now() - n * interval '1 minute' from generate_series(1, 20000) n`,
 		`insert into attempt (id, message_id, number, org, sender, channel, address, state, started_at)
 			select ` + id + `, ` + id + `, 1, 'o', 'default', 'sms', ` + to + `, 'delivered', now() - n * interval '1 minute' from generate_series(1, 20000) n`,
 		`analyze message, attempt`,
@@ -84,13 +85,27 @@ func TestOnePersonsAttemptsAreFoundByAnIndex(t *testing.T) {
 		_, err := s.pool.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
-	for name, plan := range map[string]string{
-		"the message that a reply answers": s.plan(t, answered, "default", "sms", []string{"+14155550100"}, "SM1", time.Now(), clockSkew),
-		"a cap of the person": s.plan(t, sentToPersons, []string{"c"}, []string{"+14155550100"}, []time.Duration{time.Hour}, []string{""},
-			[]string{""}, []string{""}, []string{""}),
+	talk := uuid.NewString()
+	_, err := s.pool.Exec(t.Context(), `insert into conversation (id, org, sender, channel, address, last_inbound_at) values ($1, 'o', 'default', 'sms', '+14155550100', now())`, talk)
+	require.NoError(t, err)
+	for name, of := range map[string]struct{ plan, index string }{
+		"the message that a reply answers": {
+			s.plan(t, answered, "default", "sms", []string{"+14155550100"}, "SM1", time.Now(), clockSkew), `attempt_person[^\n]*\n\s*Index Cond: \(\(address = [^\n]* AND \(started_at `,
+		},
+		"a cap of the person": {
+			s.plan(t, sentToPersons, []string{"c"}, []string{"+14155550100"}, []time.Duration{time.Hour}, []string{""}, []string{""}, []string{""}, []string{""}),
+			`attempt_person[^\n]*\n\s*Index Cond: \(\(address = [^\n]* AND \(started_at `,
+		},
+		"how many answers a machine got": {
+			s.plan(t, automaticAnswers, "+14155550100", "default", 6), `message_person[^\n]*\n\s*Index Cond: \(\(recipient = [^\n]* AND \(created_at `,
+		},
+		"what a conversation shows": {
+			s.plan(t, turnsOf, talk, "+14155550100", "default", "sms", 50, nil), `Limit[^\n]*\n\s*->  Index Scan Backward using message_person`,
+		},
+		"what was written last": {s.plan(t, newestOf, talk), `message_human`},
 	} {
-		require.Regexp(t, `attempt_person[^\n]*\n\s*Index Cond: \(\(address = [^\n]* AND \(started_at `, plan, name)
-		require.NotContains(t, plan, "Seq Scan on attempt", "%s: %s", name, plan)
-		require.NotContains(t, plan, "Seq Scan on message", "%s: %s", name, plan)
+		require.Regexp(t, of.index, of.plan, name)
+		require.NotContains(t, of.plan, "Seq Scan on attempt", "%s: %s", name, of.plan)
+		require.NotContains(t, of.plan, "Seq Scan on message", "%s: %s", name, of.plan)
 	}
 }
