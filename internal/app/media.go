@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,7 +22,7 @@ func (a *App) giveMedia(c echo.Context) error {
 	}
 	ctx := c.Request().Context()
 	n, err := strconv.Atoi(c.Param("n"))
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n > math.MaxInt32 {
 		return c.JSON(http.StatusNotFound, problem{"the number of a picture or file counts from 0"})
 	}
 	media, sender, err := a.store.MediaOf(ctx, c.Param("sid"), n)

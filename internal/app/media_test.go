@@ -45,7 +45,7 @@ func TestMediaIsPassedOn(t *testing.T) {
 	require.Equal(t, `attachment; filename="MM1-0.png"`, res.Header.Get("Content-Disposition"))
 	var wrong problem
 	require.Equal(t, http.StatusForbidden, h.admin("/api/v1/media/MM1/1", &wrong))
-	for _, path := range []string{"MM1/2", "MM1/-1", "MM1/x", "MM2/0"} {
+	for _, path := range []string{"MM1/2", "MM1/-1", "MM1/x", "MM1/3000000000", "MM2/0"} {
 		require.Equal(t, http.StatusNotFound, h.admin("/api/v1/media/"+path, &wrong), path)
 	}
 }
