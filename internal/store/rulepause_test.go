@@ -79,6 +79,39 @@ func TestRuleBreaker(t *testing.T) {
 	require.False(t, changed)
 }
 
+// Very many messages may wait when a rule is let go on, and a claim may have some in hand: it waits for neither.
+func TestResumeOfVeryManyMessages(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	const many, id = 12_345, `('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid`
+	for _, one := range []struct{ rule, reason string }{{"paused", "rule_paused"}, {"other", "rule_paused"}, {"paused", "quiet_hours"}} {
+		first := get[int](l, `select count(*) from message`) + 1
+		n := many
+		if one.rule+one.reason != "pausedrule_paused" {
+			n = 1
+		}
+		l.exec(`insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose, channels, recipient,
+				content, state, reason, not_before)
+			select `+id+`, 'o', n::text, '', '', '', $1, 't', '', 'transactional', '{sms}', '+1415' || n, '{}', 'queued', $2, now() + interval '10 minutes'
+			from generate_series($3::integer, $4::integer) n`, one.rule, one.reason, first, first+n-1)
+	}
+	l.exec(`insert into belt (message_id, org, recipient, due_at, seq) select id, org, recipient, not_before, 0 from message`)
+	l.exec(`insert into rule_pause (rule, paused_by, note) values ('paused', 'beckon', '')`)
+	claim, err := l.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = claim.Rollback(context.WithoutCancel(t.Context())) }() // the pool waits for it
+	_, err = claim.Exec(t.Context(), `select from message where rule = 'paused' order by id limit 1 for update`)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	changed, err := l.ResumeRule(ctx, store.RuleSwitch{Rule: "paused", By: "ana"})
+	require.NoError(t, err)
+	require.True(t, changed)
+	require.NoError(t, claim.Rollback(t.Context()))
+	require.Equal(t, many-1, get[int](l, `select count(*) from message m join belt b on b.message_id = m.id where m.not_before <= now() and b.due_at <= now()`))
+	require.Equal(t, many-1, get[int](l, `select count(*) from message where rule = 'paused' and reason = 'rule_paused' and not_before <= now()`))
+}
+
 // A rule that runs away twice within one span can be resumed twice, and both bursts are its habit then.
 func TestResumeTwiceInASpan(t *testing.T) {
 	t.Parallel()
