@@ -23,6 +23,7 @@ type Candidate struct {
 	Channel     message.Channel // of the attempt before; empty before the first one
 	ExpiresAt   time.Time       // then it is too late
 	Paused      bool            // its rule is
+	PausedFor   time.Duration   // since when; 0 when it is not
 	Permitted   bool            // sending was permitted before: the time runs
 	NextChannel int             // index into Message.Channels of the first one not tried in vain
 	Consent     consent.State
@@ -147,7 +148,7 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
 	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.caps, m.attempts, m.tries, m.channel,
 	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now(),
-	exists (select 1 from rule_pause p where p.rule = m.rule), m.program, m.origin, m.origin_key,
+	coalesce((select greatest(now() - p.paused_at, '1 microsecond') from rule_pause p where p.rule = m.rule), '0'), m.program, m.origin, m.origin_key,
 	m.detail`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
@@ -156,12 +157,12 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	m := &c.Message
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
 		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours, &m.Caps,
-		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.Paused, &m.Program,
+		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.PausedFor, &m.Program,
 		(*string)(&m.Origin), &m.OriginKey, &m.Detail)
 	if err != nil {
 		return nil, err
 	}
-	m.State = message.Queued
+	m.State, c.Paused = message.Queued, c.PausedFor > 0
 	return &c, json.Unmarshal(content, &m.Content)
 }
 

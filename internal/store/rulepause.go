@@ -162,8 +162,8 @@ func (s *Store) ResumeRule(ctx context.Context, by RuleSwitch) (changed bool, er
 const freePage = 5000
 
 // freeRule makes the messages due that wait since their rule was paused, page by page along the belt: there may be a million of them,
-// which no transaction could hold at once. What a claim has in hand is left to it. When it ends early, the rest is looked at
-// within ten minutes all the same.
+// which no transaction could hold at once. What a claim has in hand it waits for: that may have found the rule paused still.
+// When it ends early, the rest is looked at within the hour all the same.
 func (s *Store) freeRule(ctx context.Context, rule string) error {
 	for after := uuid.Nil.String(); after != ""; {
 		var page []string
@@ -177,7 +177,7 @@ func (s *Store) freeRule(ctx context.Context, rule string) error {
 			}
 			_, err = tx.Exec(ctx, `with freed as (update message set not_before = now(), updated_at = now()
 					where id = any (array(select id from message where id = any ($1::text[]::uuid[]) and rule = $2 and state = 'queued' and reason = $3
-						order by id for update skip locked)) returning id)
+						order by id for update)) returning id)
 				update belt set due_at = now() where message_id in (select id from freed)`, page, rule, string(message.ReasonRulePaused))
 			return err
 		})
