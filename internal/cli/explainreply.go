@@ -208,11 +208,12 @@ func reasonsOf(one *rule.ReplyRule, d *rule.ReplyDecision, object string, timedO
 			return reasons
 		}
 	}
-	if timedOut != (one.On == rule.OnTimeout) {
+	switch {
+	case timedOut != (one.On == rule.OnTimeout):
 		reasons.Why = "it is on " + one.On
-	} else if one.Object != "" && !strings.EqualFold(one.Object, object) {
+	case one.Object != "" && !strings.EqualFold(one.Object, object):
 		reasons.Why = fmt.Sprintf("it is about %s, the conversation about %s", one.Object, dash(object))
-	} else if d.Act != nil {
+	case d.Act != nil:
 		reasons.Why = d.Act.Rule + " matched before"
 	}
 	return reasons
