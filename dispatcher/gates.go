@@ -157,7 +157,7 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 				Wait: r.wait, Behind: r.behind, On: channel, Defer: r.defers, Answers: append(answers, answer(channel, name, "wait: "+r.behind, r.words)),
 			}
 		case r.refuse == "":
-			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: passing(answers, unrendered(&c))}
+			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Closes: l.closing(&c), Answers: passing(answers, unrendered(&c))}
 		case gravity(r.refuse) > gravity(worst) || detail == "" && r.refuse == worst:
 			worst, detail = r.refuse, r.words
 		}

@@ -44,6 +44,7 @@ type Verdict struct {
 	Send     message.Channel // send on this channel
 	Index    int             // of Send in the message's channels
 	FreeText bool            // the free text of a WhatsApp message instead of its template
+	Closes   time.Time       // of Send: when its hours close; zero: not before it is too late anyway
 	Suppress message.Reason  // never send, for this reason
 	Detail   string
 	Expire   bool            // it is too late
@@ -64,6 +65,7 @@ type Claimed struct {
 	WindowAt  time.Time // of free text: the person's message whose window it relies on; zero otherwise
 	Tries     int       // refusals before, on this channel, that count against the message
 	Expires   time.Time // by our clock: then it is too late
+	Closes    time.Time // by our clock: then it must not leave Twilio any more, though it is not too late; zero: never
 }
 
 // ClaimRequest names the messages to claim; those of another sender are left alone. Lease is how long other dispatchers leave
