@@ -55,6 +55,8 @@ func closing(law *hours.Law, c *store.Candidate) time.Time {
 	for at := c.Now; ; {
 		answer, err := law.Ask(at, place, wish, marketing)
 		switch {
+		case at.Equal(c.Now) && (err != nil || !answer.Open): // which the gate has told
+			return time.Time{}
 		case err != nil || !answer.Open:
 			return at
 		case answer.Until.IsZero() || !answer.Until.Before(c.ExpiresAt):

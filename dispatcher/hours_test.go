@@ -146,6 +146,8 @@ func TestTwilioIsToldWhenHoursClose(t *testing.T) {
 	require.Equal(t, at(t, "2026-06-11T01:00:00Z"), closes(wishing(newYork, "respect"), 4*time.Hour).UTC())
 	require.Zero(t, closes(wishing(newYork, "respect"), time.Hour), "it is too late before that")
 	require.Zero(t, closes(sms(newYork, "x"), 4*time.Hour), "its rule asks for no hours")
+	night := at(t, "2026-06-11T06:00:00Z")
+	require.Zero(t, l.closing(&store.Candidate{Message: wishing(newYork, "respect"), Now: night, ExpiresAt: night.Add(4 * time.Hour)}), "the gate tells of that")
 	l.closing = func(c *store.Candidate) time.Time { return closing(alwaysOpen(t), c) }
 	require.Zero(t, closes(wishing(newYork, "respect"), 48*time.Hour), "midnight closes nothing that opens at midnight")
 
