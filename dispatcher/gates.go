@@ -53,12 +53,17 @@ func gates(sender Sender, law *hours.Law, doubleOptIn bool) []gate {
 	}
 }
 
-// pauseWait is how long a message of a paused rule waits; who lets the rule go on ends it at once.
-const pauseWait = 10 * time.Minute
+// pauseWait is how long a message of a paused rule waits at least; who lets the rule go on ends it at once. The longer the pause, the more
+// rarely is a message looked at, since half a million may wait over a weekend, and each look takes the place of another message. The
+// longest wait is that of a message which a claim had in hand when the rule was let go on.
+const (
+	pauseWait        = 10 * time.Minute
+	longestPauseWait = time.Hour
+)
 
 func ruleGate(c *store.Candidate, _ message.Channel) ruling {
 	if c.Paused {
-		return ruling{wait: pauseWait, behind: message.ReasonRulePaused, defers: true}
+		return ruling{wait: min(max(pauseWait, c.PausedFor), longestPauseWait), behind: message.ReasonRulePaused, defers: true}
 	}
 	return ruling{}
 }
@@ -152,7 +157,7 @@ func (l *lane) judge(c store.Candidate) store.Verdict {
 				Wait: r.wait, Behind: r.behind, On: channel, Defer: r.defers, Answers: append(answers, answer(channel, name, "wait: "+r.behind, r.words)),
 			}
 		case r.refuse == "":
-			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Answers: passing(answers, unrendered(&c))}
+			return store.Verdict{Send: channel, Index: i, FreeText: freeText(&c, channel), Closes: l.closing(&c), Answers: passing(answers, unrendered(&c))}
 		case gravity(r.refuse) > gravity(worst) || detail == "" && r.refuse == worst:
 			worst, detail = r.refuse, r.words
 		}

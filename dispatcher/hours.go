@@ -43,6 +43,29 @@ func hoursGate(law *hours.Law) func(*store.Candidate, message.Channel) ruling {
 	}
 }
 
+// closing is when the hours close in which a message goes, zero when that is not before it is too late anyway. Where they close for no
+// time at all, as at midnight, they go on.
+func closing(law *hours.Law, c *store.Candidate) time.Time {
+	marketing := c.Message.Purpose == message.Marketing
+	if c.Message.Hours == nil && !marketing {
+		return time.Time{}
+	}
+	wish, hints := asked(c.Message.Hours)
+	place := law.Locate(c.Message.To, hints)
+	for at := c.Now; ; {
+		answer, err := law.Ask(at, place, wish, marketing)
+		switch {
+		case at.Equal(c.Now) && (err != nil || !answer.Open): // which the gate has told
+			return time.Time{}
+		case err != nil || !answer.Open:
+			return at
+		case answer.Until.IsZero() || !answer.Until.Before(c.ExpiresAt):
+			return time.Time{}
+		}
+		at = answer.Until
+	}
+}
+
 // asked is what a message says of quiet hours.
 func asked(h *message.Hours) (hours.Wish, hours.Hints) {
 	if h == nil {

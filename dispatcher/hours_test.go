@@ -134,6 +134,29 @@ func TestHoursGateWithoutAnOpening(t *testing.T) {
 	require.Contains(t, gone.words, `there is no window "gone"`)
 }
 
+// Twilio's queue may be hours long: what is called before the closing does not leave it after that.
+func TestTwilioIsToldWhenHoursClose(t *testing.T) {
+	t.Parallel()
+	l := bare(everySender())
+	const newYork = address.Address("+12125550123")
+	now := at(t, "2026-06-10T23:30:00Z") // half past seven in the evening
+	closes := func(m message.Message, expires time.Duration) time.Time {
+		return l.judge(store.Candidate{Message: m, Now: now, ExpiresAt: now.Add(expires)}).Closes
+	}
+	require.Equal(t, at(t, "2026-06-11T01:00:00Z"), closes(wishing(newYork, "respect"), 4*time.Hour).UTC())
+	require.Zero(t, closes(wishing(newYork, "respect"), time.Hour), "it is too late before that")
+	require.Zero(t, closes(sms(newYork, "x"), 4*time.Hour), "its rule asks for no hours")
+	night := at(t, "2026-06-11T06:00:00Z")
+	require.Zero(t, l.closing(&store.Candidate{Message: wishing(newYork, "respect"), Now: night, ExpiresAt: night.Add(4 * time.Hour)}), "the gate tells of that")
+	l.closing = func(c *store.Candidate) time.Time { return closing(alwaysOpen(t), c) }
+	require.Zero(t, closes(wishing(newYork, "respect"), 48*time.Hour), "midnight closes nothing that opens at midnight")
+
+	claimed := store.Claimed{Expires: time.Now().Add(4 * time.Hour), Closes: time.Now().Add(90 * time.Minute), Channel: message.SMS, Message: sms(person, "x")}
+	require.InDelta(t, 90*60, l.request(claimed).ValidityPeriod.Seconds(), 60)
+	claimed.Expires = time.Now().Add(time.Hour)
+	require.InDelta(t, 60*60, l.request(claimed).ValidityPeriod.Seconds(), 60)
+}
+
 // What waited for one opening goes out over a quarter of an hour.
 func TestOpeningIsSpread(t *testing.T) {
 	t.Parallel()

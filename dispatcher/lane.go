@@ -50,6 +50,7 @@ type lane struct {
 	Lane
 
 	gates   []gate
+	closing func(*store.Candidate) time.Time
 	files   fileJudge
 	barrier barrier
 	round   int // of Standing
@@ -76,6 +77,7 @@ func (d *Dispatcher) newLane(config Lane) *lane {
 			d.metrics.stopped.WithLabelValues(config.Sender.Name, string(channel)).Set(0)
 		}
 	}
+	l.closing = func(c *store.Candidate) time.Time { return closing(d.Hours, c) }
 	l.gates = append(gates(config.Sender, d.Hours, d.DoubleOptIn), gate{"files", l.files.gate}, gate{"sender", l.stoppedGate})
 	d.metrics.breaker.WithLabelValues(config.Sender.Name).Set(0)
 	d.metrics.stopped.WithLabelValues(config.Sender.Name, everyChannel).Set(0)
@@ -182,7 +184,7 @@ func (d *Dispatcher) learnStatus(sender string, event store.StatusEvent, channel
 		return // also what has waited: it says nothing of now
 	}
 	l := d.laneOf(sender)
-	rule := d.Reactions.For(twilio.PhaseCallback, event.ErrorCode, 0)
+	rule := d.Reactions.ForCountry(twilio.PhaseCallback, event.ErrorCode, 0, event.To.Country())
 	why := fmt.Sprintf("twilio: a message failed with code %d (%s)", event.ErrorCode, rule.Meaning)
 	switch {
 	case l == nil || rule.Stop == twilio.StopNothing:

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -19,7 +20,7 @@ func TestNoOriginPassesAnOptOut(t *testing.T) {
 	t.Parallel()
 	law, err := hours.Shipped()
 	require.NoError(t, err)
-	l := &lane{gates: gates(everySender(), law, false)}
+	l := &lane{gates: gates(everySender(), law, false), closing: func(c *store.Candidate) time.Time { return closing(law, c) }}
 	rapid.Check(t, func(t *rapid.T) {
 		m := both(person, "text")
 		m.Origin = rapid.SampledFrom(message.Origins()).Draw(t, "origin")

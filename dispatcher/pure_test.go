@@ -90,6 +90,8 @@ func TestJudge(t *testing.T) {
 		"both forms, window closed":    {store.Candidate{Message: wa(person), LastInbound: wrote(25 * time.Hour)}, everySender(), send(message.WhatsApp, 0)},
 		"another call is open":         {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Sending)}, everySender(), store.Verdict{Wait: busyWait, On: message.SMS}},
 		"another outcome is unknown":   {store.Candidate{Message: sms(person, "x"), Live: live(message.SMS, message.Unknown)}, everySender(), store.Verdict{Wait: unknownWait, Behind: message.ReasonBehindUnknown, On: message.SMS}},
+		"its rule is paused for long":  {store.Candidate{Message: sms(person, "x"), Paused: true, PausedFor: 25 * time.Minute}, everySender(), store.Verdict{Wait: 25 * time.Minute, Behind: message.ReasonRulePaused, On: message.SMS, Defer: true}},
+		"its rule is paused for days":  {store.Candidate{Message: sms(person, "x"), Paused: true, PausedFor: 50 * time.Hour}, everySender(), store.Verdict{Wait: time.Hour, Behind: message.ReasonRulePaused, On: message.SMS, Defer: true}},
 		"its rule is paused":           {store.Candidate{Message: sms(person, "x"), Paused: true}, everySender(), store.Verdict{Wait: pauseWait, Behind: message.ReasonRulePaused, On: message.SMS, Defer: true}},
 		"too late":                     {store.Candidate{Message: sms(person, "x"), ExpiresAt: now}, everySender(), store.Verdict{Expire: true}},
 		"just in time":                 {store.Candidate{Message: sms(person, "x"), ExpiresAt: now.Add(time.Second)}, everySender(), send(message.SMS, 0)},

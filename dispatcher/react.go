@@ -38,7 +38,7 @@ func (d *Dispatcher) react(event *store.StatusEvent) {
 func (d *Dispatcher) alerts(events []store.StatusEvent) {
 	for _, e := range events {
 		failed := e.State == message.Failed || e.State == message.Undelivered
-		if failed && d.Reactions.For(twilio.PhaseCallback, e.ErrorCode, 0).Alert {
+		if failed && d.Reactions.ForCountry(twilio.PhaseCallback, e.ErrorCode, 0, e.To.Country()).Alert {
 			d.metrics.alert(e.ErrorCode)
 		}
 	}

@@ -172,19 +172,25 @@ func (d *Dispatcher) retry(o *store.Outcome, c store.Claimed, failure *twilio.Er
 	if failure.Rule.Retries > 0 {
 		tries = failure.Rule.Retries
 	}
-	if c.Tries >= tries {
+	wait := max(retryWait(c, &failure.Rule), failure.RetryAfter)
+	next := nextChannel(c)
+	other := failure.Rule.Fallback && next > 0
+	switch {
+	case other && (c.Tries >= tries || late(c, wait)): // a try that would come too late is left to the other channel
+		o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
+	case c.Tries >= tries:
 		o.MessageState, o.Reason = message.Failed, message.ReasonRetriesExhausted
-		if next := nextChannel(c); failure.Rule.Fallback && next > 0 {
-			o.MessageState, o.Reason, o.NextChannel = message.Queued, message.ReasonFallback, next
-		}
-		return
+	default:
+		o.Try, o.MessageState, o.Reason, o.RetryAfter = true, message.Queued, message.ReasonRetry, wait
 	}
-	o.Try, o.MessageState, o.Reason = true, message.Queued, message.ReasonRetry
-	if failure.Reaction == twilio.Defer {
-		o.RetryAfter = max(deferral(&failure.Rule), failure.RetryAfter)
-		return
+}
+
+// retryWait is how long a message waits before its next try.
+func retryWait(c store.Claimed, rule *twilio.Rule) time.Duration {
+	if rule.Reaction == twilio.Defer {
+		return deferral(rule)
 	}
-	o.RetryAfter = max(backoff(c.Tries+1), failure.RetryAfter, jitter(doubled(failure.Rule.RetryAfter, c.Tries)))
+	return max(backoff(c.Tries+1), jitter(doubled(rule.RetryAfter, c.Tries)))
 }
 
 // backoff doubles from a second to five minutes, a tenth up or down.

@@ -16,12 +16,17 @@ func late(c store.Claimed, wait time.Duration) bool {
 	return !c.Expires.IsZero() && !time.Now().Add(wait).Before(c.Expires)
 }
 
-// remaining is what is left of a message's validity, which Twilio must keep too; 0 when it has none.
+// remaining is what is left of a message's validity, and of the hours in which it may go, which Twilio must keep too: its queue may be
+// hours long. 0 when there is neither.
 func remaining(c store.Claimed) time.Duration {
-	if c.Expires.IsZero() {
+	end := c.Expires
+	if !c.Closes.IsZero() && (end.IsZero() || c.Closes.Before(end)) {
+		end = c.Closes
+	}
+	if end.IsZero() {
 		return 0
 	}
-	return max(time.Until(c.Expires), time.Second)
+	return max(time.Until(end), time.Second)
 }
 
 // deferral is the wait that a rule of the reaction Defer computes, spread so that not all who wait for a midnight come at once.

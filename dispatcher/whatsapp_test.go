@@ -193,6 +193,24 @@ func TestMetaDeclinesElsewhere(t *testing.T) {
 	})
 }
 
+// 63049 elsewhere, of a message whose time ends before the next try: by SMS, while there is time.
+func TestMetaDeclinesElsewhereAndTimeIsShort(t *testing.T) {
+	t.Parallel()
+	faults(t, 63049, func(t *testing.T, w *world, made int64) {
+		t.Helper()
+		w.sim.AddFault(twiliosim.Fault{Kind: twiliosim.Undelivered, Code: 63049, To: "whatsapp:" + string(german), Count: 2})
+		id := w.queue(lasting(both(german, "by SMS"), 90*time.Minute))[0]
+		w.waits(id, message.ReasonRetry)
+		w.exec(`update message set not_before = now(), reason = '' where id = $1::uuid`, id)
+		w.exec(`update belt set due_at = now() where message_id = $1::uuid`, id)
+		m := w.arrives(id, message.Delivered)
+		require.Equal(t, message.SMS, m.Channel)
+		require.Equal(t, 3, m.Attempts)
+		require.Equal(t, int(made)+1, w.sim.Count("whatsapp:"+string(german)))
+		require.Equal(t, 1, w.sim.Count(string(german)))
+	})
+}
+
 // The window belongs to the sender that the person wrote to.
 func TestWindowIsPerSender(t *testing.T) {
 	t.Parallel()

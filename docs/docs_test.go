@@ -331,7 +331,7 @@ func TestRuleExamplesLoadAndPassTheirTests(t *testing.T) {
 		tests, err := rule.LoadTests(fstest.MapFS{"rules_test.yaml": {Data: []byte(example)}})
 		require.NoError(t, err)
 		require.NotEmpty(t, tests)
-		for _, result := range rule.RunTests(first, tests, shipped.Render) {
+		for _, result := range rule.RunTests(first, tests, rule.Tools{Render: shipped.Render}) {
 			require.Emptyf(t, result.Failures, "%s", result.Name)
 		}
 	}
@@ -357,7 +357,7 @@ func TestReplyRuleExamplesLoadAndPassTheirTests(t *testing.T) {
 		tests, err := rule.LoadTests(fstest.MapFS{"replies_test.yaml": {Data: []byte(example)}})
 		require.NoError(t, err)
 		require.NotEmpty(t, tests)
-		for _, result := range rule.RunTests(sets["docs/rules.md"], tests, shipped.Render) {
+		for _, result := range rule.RunTests(sets["docs/rules.md"], tests, rule.Tools{Render: shipped.Render}) {
 			require.Emptyf(t, result.Failures, "%s", result.Name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -54,7 +55,7 @@ func (a *App) giveMedia(c echo.Context) error {
 		return noLedger(c)
 	}
 	n, err := strconv.Atoi(c.Param("n"))
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n > math.MaxInt32 {
 		return c.JSON(http.StatusNotFound, problem{"the number of a picture or file counts from 0"})
 	}
 	media, sender, err := a.store.MediaOf(c.Request().Context(), c.Param("sid"), n)

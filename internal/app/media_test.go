@@ -72,7 +72,7 @@ func TestMediaIsPassedOn(t *testing.T) {
 	for path, want := range map[string]int{
 		"MM1/1": http.StatusForbidden, "MM1/2": http.StatusNotFound, "MM1/3": http.StatusUnsupportedMediaType,
 		"MM1/4": http.StatusUnsupportedMediaType, "MM1/5": http.StatusRequestEntityTooLarge,
-		"MM1/6": http.StatusNotFound, "MM1/-1": http.StatusNotFound, "MM1/x": http.StatusNotFound, "MM2/0": http.StatusNotFound,
+		"MM1/6": http.StatusNotFound, "MM1/-1": http.StatusNotFound, "MM1/x": http.StatusNotFound, "MM1/3000000000": http.StatusNotFound, "MM2/0": http.StatusNotFound,
 	} {
 		require.Equal(t, want, h.admin("/api/v1/media/"+path, &wrong), path)
 		require.NotEmpty(t, wrong.Error)

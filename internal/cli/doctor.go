@@ -211,10 +211,11 @@ func (d *doctor) policy(r *root) []finding {
 	}
 	text := fmt.Sprintf("%s in %s, %s in %s", plural(p.rules.Len(), "rule"), p.rulesDir,
 		plural(len(p.templates.Names()), "template"), p.tplDir)
+	found := say(good, text, "")
 	if n := p.count("warning"); n > 0 {
-		return say(warning, text+", with "+plural(n, "warning"), "see beckon rules check")
+		found = say(warning, text+", with "+plural(n, "warning"), "see beckon rules check")
 	}
-	return say(good, text, "")
+	return append(found, d.replyWebhooks(p)...)
 }
 
 // words looks at the vocabulary of opt-outs.

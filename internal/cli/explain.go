@@ -51,7 +51,7 @@ func (r *root) rulesExplain() *cobra.Command {
 			"Each message is shown with what it needs to be sent: consent, the hours where the person is (now, or --at a time), caps,\n" +
 			"and how long it may wait. What the ledger knows of the person is in beckon consent show and beckon messages list.\n\n" +
 			"--reply explains what somebody writes back instead: a text, or a JSON object with the keys of a test (text, button,\n" +
-			"channel, received_at, question, answers, conversation, record). --conversation has the message that it answers, and\n" +
+			"channel, received_at, question, answers, asked, timed_out, conversation, record). --conversation has the message that it answers, and\n" +
 			"--record the last-known fields of its record. It shows first whether the reply says something about consent.",
 		Example: "  beckon rules explain envelope.xml --previous before.json\n" +
 			`  beckon rules explain --object Opportunity --record '{"Id": "006000000000001AAA", "StageName": "Closed Won"}' --at 2026-07-04T20:30:00-05:00` + "\n" +

@@ -24,6 +24,8 @@ type replyJSON struct {
 	ReceivedAt   time.Time                  `json:"received_at"`
 	Question     string                     `json:"question"`
 	Answers      []string                   `json:"answers"`
+	Asked        int                        `json:"asked"` // 0: once, where there is a question
+	TimedOut     bool                       `json:"timed_out"`
 	Conversation conversationJSON           `json:"conversation"`
 	Record       map[string]json.RawMessage `json:"record"`
 }
@@ -102,9 +104,15 @@ func (f *explainFlags) replyInput() (rule.ReplyInput, error) {
 	if in.ReceivedAt.IsZero() {
 		in.ReceivedAt = time.Now()
 	}
+	if in.Question != "" {
+		in.Asked = max(in.Asked, 1)
+	}
+	if in.TimedOut && (in.Question == "" || in.Text+in.Button != "") {
+		return rule.ReplyInput{}, usagef("--reply: timed_out goes with question, and without text and button")
+	}
 	out := rule.ReplyInput{
 		Text: in.Text, Button: in.Button, Channel: in.Channel, Received: in.ReceivedAt, Question: in.Question, Answers: in.Answers,
-		Org: madeUpOrg, Object: in.Conversation.Object,
+		Asked: in.Asked, TimedOut: in.TimedOut, Org: madeUpOrg, Object: in.Conversation.Object,
 		Conversation: rule.ConversationFacts{
 			Rule: in.Conversation.Rule, Template: in.Conversation.Template, Language: in.Conversation.Language, Contact: in.Conversation.Contact,
 			RecordID: in.Conversation.RecordID, State: in.Conversation.State, AssignedTo: in.Conversation.AssignedTo,
@@ -163,7 +171,7 @@ func explainReply(p *policy, words *consent.Words, in rule.ReplyInput) replyExpl
 	d := rule.DecideReply(p.rules, in)
 	e.Asked, e.Outcome, e.Answer, e.Act = true, d.Outcome, d.Answer, d.Act
 	for _, one := range p.rules.ReplyRules() {
-		e.Rules = append(e.Rules, reasonsOf(one, &d, in.Object))
+		e.Rules = append(e.Rules, reasonsOf(one, &d, in.Object, in.TimedOut))
 	}
 	if d.Act != nil && d.Act.Template != "" {
 		language := d.Act.Language
@@ -192,7 +200,7 @@ func answersOf(set *rule.Set, question string) []string {
 	return nil
 }
 
-func reasonsOf(one *rule.ReplyRule, d *rule.ReplyDecision, object string) replyReasons {
+func reasonsOf(one *rule.ReplyRule, d *rule.ReplyDecision, object string, timedOut bool) replyReasons {
 	reasons := replyReasons{Rule: one.Name, Verdict: notAsked, When: strings.TrimSpace(one.When)}
 	for _, result := range d.Results {
 		if result.Rule == one.Name {
@@ -200,9 +208,12 @@ func reasonsOf(one *rule.ReplyRule, d *rule.ReplyDecision, object string) replyR
 			return reasons
 		}
 	}
-	if one.Object != "" && !strings.EqualFold(one.Object, object) {
+	switch {
+	case timedOut != (one.On == rule.OnTimeout):
+		reasons.Why = "it is on " + one.On
+	case one.Object != "" && !strings.EqualFold(one.Object, object):
 		reasons.Why = fmt.Sprintf("it is about %s, the conversation about %s", one.Object, dash(object))
-	} else if d.Act != nil {
+	case d.Act != nil:
 		reasons.Why = d.Act.Rule + " matched before"
 	}
 	return reasons
@@ -223,7 +234,11 @@ func (r *root) explainReply(p *policy, in rule.ReplyInput, asJSON bool) error {
 
 // writeReply tells of a reply for a person.
 func (r *root) writeReply(p *policy, e *replyExplanation) {
-	r.printf("reply %s\n", strconv.Quote(e.Text))
+	if e.input.TimedOut {
+		r.printf("question %s: its time is over\n", e.Question)
+	} else {
+		r.printf("reply %s\n", strconv.Quote(e.Text))
+	}
 	if k := e.Consent.Keyword; k != consent.None {
 		says := map[consent.Keyword]string{
 			consent.Stop: "an opt-out: it counts at once", consent.Start: "the end of an opt-out, and no opt-in to marketing", consent.Help: "a request for help",
@@ -232,7 +247,9 @@ func (r *root) writeReply(p *policy, e *replyExplanation) {
 		r.printf("consent: %s, by %q (%s)\nno reply rule is asked\n", says[k], e.Consent.By, e.Consent.Language)
 		return
 	}
-	r.printf("consent: an ordinary reply\n")
+	if !e.input.TimedOut {
+		r.printf("consent: an ordinary reply\n")
+	}
 	if len(e.Rules) == 0 {
 		r.printf("there is no reply rule in %s\n", p.rulesDir)
 		return
@@ -279,7 +296,10 @@ func (r *root) writeReplyFacts(e *replyExplanation) {
 			label = ""
 		}
 	}
-	if e.Question != "" && e.Answer == "" {
+	if e.input.Asked > 0 {
+		r.printf("  %-9s reply.asked = %d\n", label, e.input.Asked)
+	}
+	if e.Question != "" && e.Answer == "" && !e.input.TimedOut {
 		r.printf("  %-9s the question waits for one of: %s\n", label, dash(strings.Join(e.Answers, ", ")))
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.input.Record.Fields)) {

@@ -32,9 +32,7 @@ func sends(p *policy, draft *rule.Draft, to address.Address, at time.Time) (*sen
 	marketing := draft.Purpose == message.Marketing
 	v := &sendView{Consent: needs(draft, p.cfg.Consent.DoubleOptIn == "on")}
 	caps := p.rules.CapsOf(draft)
-	hints := quiet.Hints{
-		Zone: draft.Place.TimeZone, Country: draft.Place.Country, State: draft.Place.State, PostalCode: draft.Place.PostalCode,
-	}
+	hints := hintsOf(draft)
 	at = at.Add(draft.Delay)
 	if marketing || draft.QuietHours != rule.QuietHoursIgnore {
 		var err error
@@ -54,6 +52,25 @@ func sends(p *policy, draft *rule.Draft, to address.Address, at time.Time) (*sen
 	}
 	v.Caps = viewCaps(caps)
 	return v, nil
+}
+
+// opens is the first moment at which a message of a draft may go, by its delay and the hours where its recipient is.
+func (p *policy) opens(draft *rule.Draft, to string, made time.Time) (time.Time, error) {
+	number, err := address.Parse(to, p.cfg.DefaultRegion)
+	if err != nil {
+		return time.Time{}, err
+	}
+	at, marketing := made.Add(draft.Delay), draft.Purpose == message.Marketing
+	if !marketing && draft.QuietHours == rule.QuietHoursIgnore {
+		return at, nil
+	}
+	answer, err := p.law.May(at, p.law.Locate(number, hintsOf(draft)), quiet.Wish(draft.QuietHours), marketing)
+	return answer.Opens, err
+}
+
+func hintsOf(draft *rule.Draft) quiet.Hints {
+	place := draft.Place
+	return quiet.Hints{Zone: place.TimeZone, Country: place.Country, State: place.State, PostalCode: place.PostalCode}
 }
 
 func viewCaps(caps []message.Cap) (views []capView) {

@@ -74,9 +74,9 @@ func (r *root) showHours(number string, flags hoursFlags) error {
 	if err != nil {
 		return err
 	}
-	to, err := address.Parse(number, cfg.DefaultRegion)
+	to, err := address.ParsePerson(number, cfg.DefaultRegion)
 	if err != nil {
-		return usagef("the number is %w: write it as +14155550123", err)
+		return usagef("the number is %w: write it as +14155550123, or an id of WhatsApp as US.1A2B3C", err)
 	}
 	at, err := momentFlag(flags.at)
 	if err != nil {
@@ -97,6 +97,9 @@ func (r *root) showHours(number string, flags hoursFlags) error {
 	}
 	if (flags.hints.State != "" || flags.hints.PostalCode != "") && (v.By == "number" || v.By == "nothing") {
 		r.complain("beckon: the state and postal code are not understood, and left out as those of a record would be\n")
+	}
+	if flags.hints.Country != "" && law.CountryCode(flags.hints.Country) == "" {
+		r.complain("beckon: the country is not understood, and left out as that of a record would be\n")
 	}
 	if flags.asJSON {
 		return r.printJSON(v)

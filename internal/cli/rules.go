@@ -67,12 +67,6 @@ func (r *root) reportCheck(p *policy, tests int, asJSON bool) error {
 	return nil
 }
 
-// replyRuleView is a rule for replies as rules list --json gives it.
-type replyRuleView struct {
-	On string `json:"on"`
-	*rule.ReplyRule
-}
-
 func (r *root) rulesList() *cobra.Command {
 	var flags policyFlags
 	var asJSON bool
@@ -93,7 +87,7 @@ func (r *root) rulesList() *cobra.Command {
 					}
 				}
 				for _, one := range p.rules.ReplyRules() {
-					if err := r.printJSON(replyRuleView{"reply", one}); err != nil {
+					if err := r.printJSON(one); err != nil {
 						return err
 					}
 				}
@@ -124,7 +118,7 @@ func (r *root) ruleTable(p *policy) error {
 			strings.Join(channels, ","), one.Purpose, dash(string(one.Once)), delay, filepath.Join(p.rulesDir, one.File), one.Line)
 	}
 	for _, one := range p.rules.ReplyRules() {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t-\t-\t-\t%s:%d\n", one.Name, dash(one.Object), dash(one.Template()), "on reply",
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t-\t-\t-\t%s:%d\n", one.Name, dash(one.Object), dash(one.Template()), "on "+one.On,
 			filepath.Join(p.rulesDir, one.File), one.Line)
 	}
 	return table.Flush()
@@ -166,7 +160,7 @@ func (r *root) rulesTest() *cobra.Command {
 			if len(chosen) == 0 && run != "" {
 				return fmt.Errorf("no test in %s has a name that matches %q", p.rulesDir, run)
 			}
-			return r.reportTests(p, rule.RunTests(p.rules, chosen, p.templates.Render), asJSON)
+			return r.reportTests(p, rule.RunTests(p.rules, chosen, rule.Tools{Render: p.templates.Render, Opens: p.opens}), asJSON)
 		},
 	}
 	flags.addRules(cmd)

@@ -51,7 +51,7 @@ func (c *checker) country(code string, country *Country) {
 	}
 	c.row(&country.Row, what, path...)
 	if country.Unknown != nil {
-		c.row(country.Unknown, what+", unknown", append(path, "unknown")...)
+		c.unknown(country.Unknown, what+", unknown", append(path, "unknown")...)
 	}
 	for _, region := range slices.Sorted(maps.Keys(country.Regions)) {
 		what, path := "region "+code+"-"+region, append(slices.Clone(path), "regions", region)
@@ -62,10 +62,28 @@ func (c *checker) country(code string, country *Country) {
 	}
 }
 
+// unknown is row for the hours of people of whom no state is known, which may count in one zone.
+func (c *checker) unknown(row *Row, what string, path ...string) {
+	c.row(&Row{Windows: row.Windows, Limit: row.Limit, Closed: row.Closed, From: row.From, Until: row.Until}, what, path...)
+	if row.Zone == "" {
+		return
+	}
+	var err error
+	if row.zone, err = c.law.zones.Get(row.Zone); err != nil {
+		c.wrong(what, fmt.Sprintf("counts in %q, and there is no such time zone", row.Zone), path...)
+	}
+}
+
 func (c *checker) row(row *Row, what string, path ...string) {
 	if row == nil {
 		c.wrong(what, "is empty", path...)
 		return
+	}
+	if row.Zone != "" {
+		c.wrong(what, "has a zone: only \"unknown\" of a country counts in one, all other rows by the person's clock", path...)
+	}
+	if !row.From.IsZero() && !row.Until.IsZero() && !row.From.Before(row.Until.Time) {
+		c.wrong(what, "holds until "+row.Until.Format(time.DateOnly)+" and from "+row.From.Format(time.DateOnly)+" on, so never", path...)
 	}
 	if len(row.Windows) == 0 {
 		c.wrong(what, "has no windows: when may people be written to?", path...)
@@ -77,12 +95,6 @@ func (c *checker) row(row *Row, what string, path ...string) {
 	}
 	if limit := row.Limit; limit != nil && (limit.Messages < 1 || limit.Per < time.Minute) {
 		c.wrong(what, "has a limit that is not like {messages: 3, per: 24h}", path...)
-	}
-	if row.Zone != "" {
-		var err error
-		if row.zone, err = c.law.zones.Get(row.Zone); err != nil {
-			c.wrong(what, fmt.Sprintf("counts in %q, and there is no such time zone", row.Zone), path...)
-		}
 	}
 }
 

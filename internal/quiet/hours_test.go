@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nyaruka/phonenumbers"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/address"
@@ -83,7 +84,9 @@ func TestAsk(t *testing.T) {
 		{name: "Puerto Rico is US", to: "+17875550123", at: "2026-06-10T08:00:00-04:00"},
 		{name: "Guam is, on its own day", to: "+16715550123", at: "2026-06-10T07:59:00+10:00", opens: "2026-06-10T08:00:00+10:00"},
 		{name: "an area code that is not in use: anywhere in the US", to: "+12115550123", at: "2026-06-10T11:00:00-04:00", opens: "2026-06-10T14:00:00-04:00"},
-		{name: "a number of no country", to: "+9991234567", at: "2026-06-10T08:00:00Z", opens: "2026-06-10T09:00:00Z"},
+		{name: "a number of no country: as one of the US of no state", to: "+9991234567", at: "2026-06-10T11:00:00-04:00", opens: "2026-06-10T14:00:00-04:00"},
+		{name: "a satellite telephone", to: "+870773111632", at: "2026-06-10T11:00:00-04:00", opens: "2026-06-10T14:00:00-04:00"},
+		{name: "what is no address at all", to: "n/a", at: "2026-06-10T11:00:00-04:00", opens: "2026-06-10T14:00:00-04:00"},
 		{name: "a WhatsApp id of the US: anywhere in it", to: "US.13491208655302741918", at: "2026-06-10T11:00:00-04:00", opens: "2026-06-10T14:00:00-04:00"},
 		{name: "a WhatsApp id of Germany", to: "DE.13491208655302741918", at: "2026-06-10T08:00:00+02:00", opens: "2026-06-10T09:00:00+02:00"},
 		{name: "an Australian mobile may be in Perth", to: "+61412345678", at: "2026-06-10T10:00:00+10:00", opens: "2026-06-10T09:00:00+08:00"},
@@ -103,6 +106,7 @@ func TestAsk(t *testing.T) {
 		{name: "Ascension Day in France", to: "+33142345678", at: "2026-05-14T12:00:00+02:00", opens: "2026-05-15T08:00:00+02:00"},
 		{name: "an unknown zone is no zone", to: newYork, hints: quiet.Hints{Zone: "Mars/Base"}, at: "2026-06-10T09:00:00-04:00"},
 		{name: "another country", to: newYork, hints: quiet.Hints{Country: "Germany"}, at: "2026-06-10T08:30:00+02:00", opens: "2026-06-10T09:00:00+02:00"},
+		{name: "a code of no country is left out", to: newYork, hints: quiet.Hints{Country: "EN"}, at: "2026-06-10T05:00:00-04:00", opens: "2026-06-10T08:00:00-04:00"},
 		{name: "Canada on Saturday", to: toronto, at: "2026-06-13T18:00:00-04:00", opens: "2026-06-14T10:00:00-04:00"},
 		{name: "London", to: london, at: "2026-06-10T07:30:00+01:00", opens: "2026-06-10T08:00:00+01:00"},
 		{name: "British mobile: three zones", to: mobile, at: "2026-06-10T20:00:00+01:00", opens: "2026-06-11T08:00:00+01:00"},
@@ -179,4 +183,15 @@ func TestSpread(t *testing.T) {
 		seen[moment] = true
 	}
 	require.Greater(t, len(seen), 2)
+}
+
+// Every country that has numbers has a clock of its own: nobody's is that of UTC for want of another.
+func TestEveryCountryHasAClock(t *testing.T) {
+	t.Parallel()
+	law := load(t, "")
+	for country := range phonenumbers.GetSupportedRegions() {
+		place := law.Locate(tollFree, quiet.Hints{Country: country})
+		require.NotEmpty(t, place.Zones, country)
+		require.NotEqual(t, []*time.Location{time.UTC}, place.Zones, country)
+	}
 }

@@ -2,6 +2,7 @@ package quiet
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -134,8 +135,29 @@ func (l *Law) loadOwn(file string) error {
 	if err := decode(file, text, &own); err != nil {
 		return err
 	}
+	in := newSource(file, text)
+	if err := own.incomplete(in); err != nil {
+		return err
+	}
 	l.rules.lay(own)
-	return l.check(newSource(file, text))
+	return l.check(in)
+}
+
+// incomplete tells of countries of an operator's table that have a part of a row only. A country without windows keeps our row, and
+// what else stands there for it would be lost.
+func (f *table) incomplete(in source) error {
+	var problems []error
+	for _, code := range slices.Sorted(maps.Keys(f.Countries)) {
+		if country := f.Countries[code]; country != nil && len(country.Windows) == 0 && country.saysMore() {
+			problems = append(problems, in.at("country "+code+" has no windows, and its row would replace ours as a whole: write the windows too", "countries", code))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// saysMore tells whether a row has anything but windows.
+func (r *Row) saysMore() bool {
+	return r.Limit != nil || len(r.Closed) > 0 || !r.From.IsZero() || !r.Until.IsZero() || r.Zone+r.Source+r.Confidence != ""
 }
 
 // setUnknown replaces the hours of people of whom no state is known.

@@ -1,15 +1,19 @@
 package quiet
 
-import "strings"
+import (
+	"strings"
 
-// countryCode is the ISO 3166-1 code of a country as a CRM has it: the code itself, or the English name of some.
-func (l *Law) countryCode(text string) string {
+	"github.com/nyaruka/phonenumbers"
+)
+
+// CountryCode is the ISO 3166-1 code of a country as a CRM has it: the code itself, or the English name of some. It is empty for codes
+// that nobody has a number in, such as EN: of these no clock is known, and the person's number tells more.
+func (l *Law) CountryCode(text string) string {
 	text = strings.ToUpper(strings.TrimSpace(strings.ReplaceAll(text, ".", "")))
-	const codeLength = 2
-	if len(text) == codeLength {
-		if text == "UK" {
-			return "GB"
-		}
+	switch {
+	case text == "UK":
+		return "GB"
+	case phonenumbers.GetSupportedRegions()[text], l.rules.Countries[text] != nil:
 		return text
 	}
 	return countryNames()[text]

@@ -52,7 +52,7 @@ func (l *Law) Locate(to address.Address, hints Hints) Place {
 // byAddress reads the country and the state of an address. A state or US postal code without a country belongs to the country of
 // the number.
 func (l *Law) byAddress(hints Hints, numberCountry string) (country string, regions []string) {
-	country = l.countryCode(hints.Country)
+	country = l.CountryCode(hints.Country)
 	if country == "" && (hints.State != "" || hints.PostalCode != "") {
 		country = numberCountry
 	}
@@ -93,7 +93,7 @@ func (l *Law) byNumber(to address.Address) Place {
 		if country := to.Country(); country != "" {
 			return l.wholeCountry(country, "number")
 		}
-		return Place{Zones: []*time.Location{time.UTC}, From: "nothing"}
+		return l.nowhere()
 	}
 	if code, ok := areaCode(to); ok {
 		if area := l.areas[code]; area != nil {
@@ -111,8 +111,12 @@ func (l *Law) byNumber(to address.Address) Place {
 	if zones := l.libraryZones(number); len(zones) > 0 {
 		return Place{Country: country, Zones: zones, From: "number"}
 	}
-	return Place{Country: country, Zones: []*time.Location{time.UTC}, From: "nothing"}
+	return l.nowhere()
 }
+
+// nowhere is the place of who may be anywhere, as somebody with a satellite telephone. It counts as the United States, where the rules
+// are the strictest.
+func (l *Law) nowhere() Place { return l.wholeCountry("US", "nothing") }
 
 // libraryZones are the zones that the phone number library gives for a number. It gives some for numbers that can't exist, too.
 func (l *Law) libraryZones(number *phonenumbers.PhoneNumber) []*time.Location {
@@ -141,7 +145,7 @@ func (l *Law) unknownAmerican(number *phonenumbers.PhoneNumber) Place {
 	if zones := l.libraryZones(number); len(zones) > 0 {
 		return Place{Country: country, Zones: zones, From: "number"}
 	}
-	return l.wholeCountry("US", "nothing")
+	return l.nowhere()
 }
 
 // wholeCountry is a country of which nothing nearer is known: no region is named, all of its zones are possible.

@@ -29,7 +29,7 @@ type Answer struct {
 // Errors of AnswerConversation, which say why nothing would be sent.
 var (
 	ErrOptedOut  = errors.New("the person has opted out: nothing may be sent until they write START")
-	ErrWindow    = errors.New("the person's last WhatsApp message is older than 24 hours: free text is not allowed, answer with an approved template")
+	ErrWindow    = errors.New("the person's last WhatsApp message is older than 24 hours, or WhatsApp has refused free text since: answer with an approved template")
 	ErrNoContent = errors.New("the template has nothing for the channel of the conversation")
 	ErrNobody    = errors.New("an answer needs the name of who writes it")
 	ErrKeyUsed   = errors.New("an answer with this key, but another content, was given before: take another key")
@@ -110,9 +110,11 @@ func mayAnswer(ctx context.Context, tx pgx.Tx, c *Conversation, answer *Answer) 
 	newest := ""
 	var p pipeline
 	queueConsent(&p, []string{string(c.With)}, func(_ string, mark consent.Mark) { state = append(state, mark) })
-	p.query(`select coalesce($1 > now() - $2::interval, false)`, func(rows pgx.Rows) error {
-		return each(rows, []any{&windowOpen}, func() error { return nil })
-	}, orNull(c.LastInboundAt), message.WhatsAppWindow-time.Minute)
+	p.query(`select coalesce(max(k.last_inbound_at) > greatest(max(k.window_denied_at), now() - $3::interval), false)
+		from same_person(array[$1]) p join conversation k on k.address = p.known and k.sender = $2 and k.channel = 'whatsapp'`,
+		func(rows pgx.Rows) error {
+			return each(rows, []any{&windowOpen}, func() error { return nil })
+		}, string(c.With), c.Sender, message.WhatsAppWindow-time.Minute)
 	queueNewest(&p, c.ID, &newest)
 	if err := p.run(ctx, tx); err != nil {
 		return fmt.Errorf("ask whether the person may be written to: %w", err)
@@ -139,12 +141,15 @@ func (s *Store) Newest(ctx context.Context, id string) (newest string, err error
 	return newest, err
 }
 
+// newestOf names the newest reply, or the newest message that a human wrote since.
+const newestOf = `select name from (
+		(select sid as name, received_at as at from inbound where conversation_id = $1::uuid order by received_at desc, stream_seq desc limit 1)
+		union all (select m.id::text, m.created_at from message m join conversation c on c.id = $1::uuid
+			where m.recipient = c.address and m.sender = c.sender and m.origin = 'human' and m.origin_key like c.id::text || '/%'
+			order by m.created_at desc limit 1)) t order by at desc limit 1`
+
 func queueNewest(p *pipeline, conversation string, newest *string) {
-	p.query(`select name from (
-			(select sid as name, received_at as at from inbound where conversation_id = $1::uuid order by received_at desc, stream_seq desc limit 1)
-			union all (select m.id::text, m.created_at from message m join conversation c on c.id = $1::uuid
-				where m.recipient = c.address and m.sender = c.sender and m.origin = 'human' and m.origin_key like c.id::text || '/%'
-				order by m.created_at desc limit 1)) t order by at desc limit 1`, func(rows pgx.Rows) error {
+	p.query(newestOf, func(rows pgx.Rows) error {
 		return each(rows, []any{newest}, func() error { return nil })
 	}, conversation)
 }

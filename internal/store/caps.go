@@ -116,15 +116,19 @@ func (l *ledgerOfCaps) queuePersons(p *pipeline) {
 	if len(names) == 0 {
 		return
 	}
-	p.query(`select u.name, u.address, a.started_at, 1,
-			case a.channel when 'sms' then greatest((m.content->'sms'->>'segments')::integer, 1) else 1 end
-		from unnest($1::text[], $2::text[], $3::interval[], $4::text[], $5::text[], $6::text[], $7::text[])
-			u (name, address, per, rule, purpose, sender, program)
-		join message m on m.recipient = u.address and u.rule in ('', m.rule) and u.purpose in ('', m.purpose) and u.sender in ('', m.sender)
-			and u.program in ('', m.program) and m.attempts > 0 and m.state not in ('suppressed', 'expired', 'failed', 'undelivered')
-		join attempt a on a.id = m.attempt_id and a.started_at > now() - u.per
-		order by a.started_at`, l.read, names, addresses, windows, rules, purposes, senders, programs)
+	p.query(sentToPersons, l.read, names, addresses, windows, rules, purposes, senders, programs)
 }
+
+// sentToPersons reads the attempts since the window began, which are few, and not all that a person ever got.
+const sentToPersons = `select u.name, u.address, a.started_at, 1,
+		case a.channel when 'sms' then greatest((m.content->'sms'->>'segments')::integer, 1) else 1 end
+	from unnest($1::text[], $2::text[], $3::interval[], $4::text[], $5::text[], $6::text[], $7::text[])
+		u (name, address, per, rule, purpose, sender, program)
+	join attempt a on a.address = u.address and a.started_at > now() - u.per
+	join message m on m.id = a.message_id and m.attempt_id = a.id and u.rule in ('', m.rule) and u.purpose in ('', m.purpose)
+		and u.sender in ('', m.sender) and u.program in ('', m.program)
+		and m.state not in ('suppressed', 'expired', 'failed', 'undelivered')
+	order by a.started_at`
 
 // queueCounters reads the buckets of the wider scopes. What a bucket holds counts as sent at its end.
 func (l *ledgerOfCaps) queueCounters(p *pipeline) {

@@ -23,6 +23,7 @@ type Candidate struct {
 	Channel     message.Channel // of the attempt before; empty before the first one
 	ExpiresAt   time.Time       // then it is too late
 	Paused      bool            // its rule is
+	PausedFor   time.Duration   // since when; 0 when it is not
 	Permitted   bool            // sending was permitted before: the time runs
 	NextChannel int             // index into Message.Channels of the first one not tried in vain
 	Consent     consent.State
@@ -43,6 +44,7 @@ type Verdict struct {
 	Send     message.Channel // send on this channel
 	Index    int             // of Send in the message's channels
 	FreeText bool            // the free text of a WhatsApp message instead of its template
+	Closes   time.Time       // of Send: when its hours close; zero: not before it is too late anyway
 	Suppress message.Reason  // never send, for this reason
 	Detail   string
 	Expire   bool            // it is too late
@@ -63,6 +65,7 @@ type Claimed struct {
 	WindowAt  time.Time // of free text: the person's message whose window it relies on; zero otherwise
 	Tries     int       // refusals before, on this channel, that count against the message
 	Expires   time.Time // by our clock: then it is too late
+	Closes    time.Time // by our clock: then it must not leave Twilio any more, though it is not too late; zero: never
 }
 
 // ClaimRequest names the messages to claim; those of another sender are left alone. Lease is how long other dispatchers leave
@@ -147,7 +150,7 @@ func lockQueued(ctx context.Context, tx pgx.Tx, request ClaimRequest) ([]*Candid
 const candidateColumns = `m.id::text, m.org, m.notification_id, m.record_id, m.object, m.contact_id, m.rule,
 	m.template, m.language, m.purpose, m.channels, m.next_channel, m.sender, m.recipient, m.content, m.hours, m.caps, m.attempts, m.tries, m.channel,
 	m.not_before, coalesce(m.permitted_at, m.not_before) + m.expires_after, m.permitted_at is not null, m.created_at, now(),
-	exists (select 1 from rule_pause p where p.rule = m.rule), m.program, m.origin, m.origin_key,
+	coalesce((select greatest(now() - p.paused_at, '1 microsecond') from rule_pause p where p.rule = m.rule), '0'), m.program, m.origin, m.origin_key,
 	m.detail`
 
 func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
@@ -156,12 +159,12 @@ func scanCandidate(row pgx.CollectableRow) (*Candidate, error) {
 	m := &c.Message
 	err := row.Scan(&m.ID, (*string)(&m.Org), (*string)(&m.NotificationID), (*string)(&m.RecordID), &m.Object, &m.ContactID,
 		&m.Rule, &m.Template, &m.Language, (*string)(&m.Purpose), &m.Channels, &c.NextChannel, &m.Sender, (*string)(&m.To), &content, &m.Hours, &m.Caps,
-		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.Paused, &m.Program,
+		&m.Attempts, &c.Tries, (*string)(&c.Channel), &m.NotBefore, &c.ExpiresAt, &c.Permitted, &m.CreatedAt, &c.Now, &c.PausedFor, &m.Program,
 		(*string)(&m.Origin), &m.OriginKey, &m.Detail)
 	if err != nil {
 		return nil, err
 	}
-	m.State = message.Queued
+	m.State, c.Paused = message.Queued, c.PausedFor > 0
 	return &c, json.Unmarshal(content, &m.Content)
 }
 

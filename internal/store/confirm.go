@@ -111,11 +111,13 @@ func talksToMachine(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (bool,
 	return sameAgain(ctx, tx, r)
 }
 
+const automaticAnswers = `select count(*) >= $3 from message m where m.recipient = any (array(select known from same_person(array[$1::text])))
+	and m.sender = $2 and m.origin in ('compliance', 'reply_rule', 'double_opt_in') and m.created_at > now() - interval '1 hour'`
+
 // tooManyAnswers tells whether the person has got as many automatic answers from this sender in an hour as there may be, on all channels
 // and under all addresses that are known to be theirs.
 func tooManyAnswers(ctx context.Context, tx pgx.Tx, r Reply, perHour int) (many bool, err error) {
-	err = tx.QueryRow(ctx, `select count(*) >= $3 from message where recipient = any (array(select known from same_person(array[$1::text]))) and sender = $2
-			and origin in ('compliance', 'reply_rule', 'double_opt_in') and created_at > now() - interval '1 hour'`,
+	err = tx.QueryRow(ctx, automaticAnswers,
 		string(r.From), r.Sender, perHour).Scan(&many)
 	if err != nil {
 		return false, fmt.Errorf("count automatic answers: %w", err)

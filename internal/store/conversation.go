@@ -41,7 +41,8 @@ type Conversation struct {
 	MarkedAt      time.Time // since then it waits for a human; zero: it does not
 	MarkedBy      string    // the reply rule that marked it
 	LastInboundAt time.Time
-	LastText      string // of the newest reply
+	WindowDenied  time.Time // the newest of the person's messages whose window WhatsApp has denied; zero: none
+	LastText      string    // of the newest reply
 	CreatedAt     time.Time
 }
 
@@ -89,21 +90,11 @@ func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, ea
 	if !possible(filter.ID) || !possible(filter.After.ID) {
 		return nil
 	}
-	var limit *int
-	if filter.Limit > 0 {
-		limit = &filter.Limit
-	}
+	where, args := filter.sql()
 	rows, err := s.pool.Query(ctx, `select c.id::text, c.org, c.sender, c.channel, c.address, c.contact_id, c.record_id, c.state,
-			c.assigned_to, coalesce(c.paused_until, $6), coalesce(c.marked_at, $6), c.marked_by, coalesce(c.last_inbound_at, $6),
-			coalesce((select i.body from inbound i where i.conversation_id = c.id order by i.received_at desc limit 1), ''), c.created_at
-		from conversation c
-		where ($1 = '' or c.id = nullif($1, '')::uuid) and ($2 = '' or c.state = $2) and ($3 = '' or c.assigned_to = $3)
-			and ($4 = '' or c.address = any (array(select known from same_person(array[$4]))))
-			and (not $5 or c.marked_at is not null)
-			and ($8 = '' or (c.last_inbound_at, c.id) < ($9::timestamptz, nullif($8, '')::uuid))
-		order by c.last_inbound_at desc nulls last, c.id desc limit $7`,
-		filter.ID, string(filter.State), filter.AssignedTo, string(filter.With), filter.Marked, time.Time{}, limit, filter.After.ID,
-		filter.After.LastInboundAt)
+			c.assigned_to, coalesce(c.paused_until, @never), coalesce(c.marked_at, @never), c.marked_by, coalesce(c.last_inbound_at, @never),
+			coalesce(c.window_denied_at, @never), coalesce((select i.body from inbound i where i.conversation_id = c.id order by i.received_at desc limit 1), ''), c.created_at
+		from conversation c`+where, args)
 	if err != nil {
 		return fmt.Errorf("list conversations: %w", err)
 	}
@@ -111,7 +102,7 @@ func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, ea
 		var c Conversation
 		err := row.Scan(&c.ID, (*string)(&c.Org), &c.Sender, (*string)(&c.Channel), (*string)(&c.With), &c.ContactID,
 			(*string)(&c.RecordID), (*string)(&c.State), &c.AssignedTo, &c.PausedUntil, &c.MarkedAt, &c.MarkedBy, &c.LastInboundAt,
-			&c.LastText, &c.CreatedAt)
+			&c.WindowDenied, &c.LastText, &c.CreatedAt)
 		return c, err
 	})
 	if err != nil {
@@ -123,6 +114,36 @@ func (s *Store) Conversations(ctx context.Context, filter ConversationFilter, ea
 		}
 	}
 	return nil
+}
+
+// sql is what comes after "from conversation c". Each listing has its own text, with what it asks for and no more, so that the database
+// can take the index that leads to it.
+func (f *ConversationFilter) sql() (text string, args pgx.NamedArgs) {
+	args = pgx.NamedArgs{
+		"never": time.Time{}, "id": f.ID, "state": string(f.State), "assigned": f.AssignedTo, "with": string(f.With),
+		"after": f.After.LastInboundAt, "after_id": f.After.ID, "limit": f.Limit,
+	}
+	conditions := []string{"true"}
+	for _, one := range []struct {
+		asked     bool
+		condition string
+	}{
+		{f.ID != "", `c.id = @id::uuid`},
+		{f.State != "", `c.state = @state`},
+		{f.AssignedTo != "", `c.assigned_to = @assigned and c.assigned_to <> ''`},
+		{f.With != "", `c.address = any (array(select known from same_person(array[@with::text])))`},
+		{f.Marked, `c.marked_at is not null`},
+		{f.After.ID != "", `(c.last_inbound_at, c.id) < (@after::timestamptz, @after_id::uuid)`},
+	} {
+		if one.asked {
+			conditions = append(conditions, one.condition)
+		}
+	}
+	text = " where " + strings.Join(conditions, " and ") + " order by c.last_inbound_at desc, c.id desc"
+	if f.Limit > 0 {
+		text += " limit @limit"
+	}
+	return text, args
 }
 
 // Conversation returns a conversation. ErrNotFound: there is none with that id.
@@ -140,20 +161,25 @@ func (s *Store) Conversation(ctx context.Context, id string) (*Conversation, err
 	return found, nil
 }
 
-// Turns returns the newest messages of a conversation in both directions before a time, oldest first; of all times when it is zero.
-func (s *Store) Turns(ctx context.Context, c *Conversation, before time.Time, limit int) ([]Turn, error) {
-	rows, err := s.pool.Query(ctx, `select * from (
-			select received_at as at, true, sid, body, media, keyword, coalesce(message_id::text, ''), '' as by, false
-			from inbound where conversation_id = $1::uuid and ($6::timestamptz is null or received_at < $6)
-			union all
-			select m.created_at, false, coalesce(a.sid, ''), '', '[]', '', m.id::text,
+// turnsOf reads no more of either side than it shows.
+const turnsOf = `select * from (
+		(select received_at as at, true, sid, body, media, keyword, coalesce(message_id::text, ''), '' as by, false
+			from inbound where conversation_id = $1::uuid and received_at < coalesce($6::timestamptz, 'infinity')
+			order by received_at desc limit $5)
+	union all
+		(select m.created_at, false, coalesce(a.sid, ''), '', '[]', '', m.id::text,
 				coalesce((select operator from audit where subject = m.id::text and action = 'conversation.reply' limit 1), ''),
 				a.channel = 'whatsapp' and a.window_at is null
-			from message m left join attempt a on a.id = m.attempt_id
-			where m.recipient = any (array(select known from same_person(array[$2]))) and m.sender = $3
-				and (m.channel = $4 or m.channel = '' and m.channels[1] = $4) and ($6::timestamptz is null or m.created_at < $6)
-			order by at desc limit $5) t order by at`,
-		c.ID, string(c.With), c.Sender, string(c.Channel), limit, orNull(before))
+			from same_person(array[$2]) p cross join lateral (select o.id, o.created_at, o.attempt_id from message o
+				where o.recipient = p.known and o.sender = $3 and (o.channel = $4 or o.channel = '' and o.channels[1] = $4)
+					and o.created_at < coalesce($6::timestamptz, 'infinity')
+				order by o.created_at desc limit $5) m
+			left join attempt a on a.id = m.attempt_id)
+	order by at desc limit $5) t order by at`
+
+// Turns returns the newest messages of a conversation in both directions before a time, oldest first; of all times when it is zero.
+func (s *Store) Turns(ctx context.Context, c *Conversation, before time.Time, limit int) ([]Turn, error) {
+	rows, err := s.pool.Query(ctx, turnsOf, c.ID, string(c.With), c.Sender, string(c.Channel), limit, orNull(before))
 	if err != nil {
 		return nil, fmt.Errorf("read a conversation's messages: %w", err)
 	}
@@ -221,9 +247,8 @@ func lockConversation(ctx context.Context, tx pgx.Tx, id string) (*Conversation,
 		return nil, fmt.Errorf("lock the address: %w", err)
 	}
 	c := Conversation{ID: id} // with its address as it is now: while we waited the person may have been erased
-	err = tx.QueryRow(ctx, `select org, sender, channel, address, contact_id, record_id, coalesce(last_inbound_at, $2) from conversation
-		where id = $1::uuid for update`, id, time.Time{}).
-		Scan((*string)(&c.Org), &c.Sender, (*string)(&c.Channel), (*string)(&c.With), &c.ContactID, (*string)(&c.RecordID), &c.LastInboundAt)
+	err = tx.QueryRow(ctx, `select org, sender, channel, address, contact_id, record_id from conversation where id = $1::uuid for update`, id).
+		Scan((*string)(&c.Org), &c.Sender, (*string)(&c.Channel), (*string)(&c.With), &c.ContactID, (*string)(&c.RecordID))
 	if err != nil {
 		return nil, fmt.Errorf("read a conversation: %w", err)
 	}

@@ -136,6 +136,23 @@ func TestHumanAnswersInTheWindow(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What the gate would refuse, whoever writes is told at once: also when WhatsApp has said that the window is closed, which it is until
+// the person writes again, under whatever address.
+func TestHumanAnswersInAWindowThatWasDenied(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	c := l.talk(message.WhatsApp, "IN1", time.Now().Add(-time.Hour))
+	l.exec(`update conversation set window_denied_at = last_inbound_at`)
+	answer := store.Answer{ConversationID: c.ID, Content: freeText("x"), By: "ana"}
+	_, _, err := l.AnswerConversation(t.Context(), answer)
+	require.ErrorIs(t, err, store.ErrWindow)
+	_, err = l.ApplyReply(t.Context(), store.Reply{SID: "IN2", Sender: sender, Channel: message.WhatsApp, From: "US.1A2B", Alias: person, Received: time.Now()})
+	require.NoError(t, err)
+	_, made, err := l.AnswerConversation(t.Context(), answer)
+	require.NoError(t, err)
+	require.True(t, made)
+}
+
 func TestConversationsAreAssignedAndClosed(t *testing.T) {
 	t.Parallel()
 	l := open(t)

@@ -330,3 +330,18 @@ func TestExportOfAPerson(t *testing.T) {
 	}
 	require.Contains(t, string(held["replies"][0])+string(held["replies"][1])+string(held["replies"][2]), "hello")
 }
+
+// Nobody is left to answer in a conversation whose person was erased.
+func TestNobodyAnswersWhoWasErased(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.UseErasureKeys([]string{erasureKey})
+	l.accepted(person, message.SMS, "SM1")
+	c := l.talk(message.SMS, "IN1", time.Now())
+	l.apply(store.StatusEvent{SID: "SM1", Status: "delivered", State: message.Delivered, Received: time.Now()})
+	_, err := l.ErasePerson(t.Context(), person, "ana", "asked for it")
+	require.NoError(t, err)
+	_, made, err := l.AnswerConversation(t.Context(), store.Answer{ConversationID: c.ID, Content: freeText("hello again"), By: "bo"})
+	require.ErrorIs(t, err, store.ErrOptedOut)
+	require.False(t, made)
+}

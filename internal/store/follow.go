@@ -85,15 +85,17 @@ func (m *messageRow) follow(channel message.Channel, e StatusEvent) message.Stat
 	if e.Doubles {
 		wait <<= min(m.tries, maxDoublings)
 	}
+	other := e.Fallback && next > 0
+	inTime := wait < m.left || !other // a try that would come too late is left to another channel
 	switch {
 	case m.arrived != "": // by an earlier attempt
 		m.state, m.reason = m.arrived, message.ReasonNone
 	case e.WindowClosed && m.content.WhatsApp != nil && m.content.WhatsApp.ContentSID != "":
 		m.queue(message.ReasonWindowClosed, max(tried, 0), 0)
-	case e.Again > 0 && m.tries < e.Retries:
+	case e.Again > 0 && m.tries < e.Retries && inTime:
 		m.tries++
 		m.queue(message.ReasonRetry, max(tried, 0), wait)
-	case e.Fallback && next > 0:
+	case other:
 		m.queue(message.ReasonFallback, next, 0)
 	case e.Again > 0:
 		m.reason = message.ReasonRetriesExhausted

@@ -125,15 +125,31 @@ func findReply(ctx context.Context, tx pgx.Tx, sid string) (*Linked, error) {
 	return &l, nil
 }
 
-// findAnswered finds the message that the reply quotes, else the newest one from that sender to that person, under any address that
-// is known to be theirs: WhatsApp may show a business-scoped id in place of the number that we wrote to.
+// answered finds the message that the reply quotes, else the newest one from that sender to that person, under any address that
+// is known to be theirs: WhatsApp may show a business-scoped id in place of the number that we wrote to. Nobody answers what went out
+// after they wrote, which a reply that a listing found may be older than; nor, while there is another one, what did not arrive.
+//
+// Each part reads as few attempts as it can, by the index, since somebody may have got a hundred thousand messages.
+const answered = `with known as materialized (select known from same_person($3)), found as (
+		select a.message_id, a.started_at, 0 as part from attempt a
+		where a.sid = nullif($4, '') and a.sender = $1 and a.channel = $2 and a.address in (select known from known)
+	union all select f.* from known k cross join lateral (
+		(select a.message_id, a.started_at, 1 from attempt a where a.address = k.known and a.started_at <= $5::timestamptz + $6::interval
+			and a.sender = $1 and a.channel = $2 and a.state not in ('refused', 'canceled', 'absent', 'failed', 'undelivered')
+			order by a.started_at desc limit 1)
+	union all (select a.message_id, a.started_at, 2 from attempt a where a.address = k.known and a.started_at <= $5::timestamptz + $6::interval
+			and a.sender = $1 and a.channel = $2 and a.state not in ('refused', 'canceled', 'absent')
+			order by a.started_at desc limit 1)
+	union all (select a.message_id, a.started_at, 3 from attempt a where a.address = k.known and a.started_at > $5::timestamptz + $6::interval
+			and a.sender = $1 and a.channel = $2 and a.state not in ('refused', 'canceled', 'absent')
+			order by a.started_at desc limit 1)) f)
+	select m.org, m.id::text, m.record_id, m.contact_id, m.rule, m.language from found f join message m on m.id = f.message_id
+	order by f.part, f.started_at desc limit 1`
+
+// findAnswered finds the message that a reply answers; the zero value when there is none.
 func findAnswered(ctx context.Context, tx pgx.Tx, r Reply, people []string) (Linked, error) {
 	var l Linked
-	err := tx.QueryRow(ctx, `select m.org, m.id::text, m.record_id, m.contact_id, m.rule, m.language
-		from attempt a join message m on m.id = a.message_id
-		where a.sender = $1 and a.channel = $2 and a.address = any (array(select known from same_person($3))) and a.state not in ('refused', 'canceled', 'absent')
-		order by coalesce(a.sid = $4, false) desc, a.started_at desc limit 1`,
-		r.Sender, string(r.Channel), people, r.RepliedSID).
+	err := tx.QueryRow(ctx, answered, r.Sender, string(r.Channel), people, r.RepliedSID, r.Received, clockSkew).
 		Scan((*string)(&l.Org), &l.MessageID, (*string)(&l.RecordID), &l.Contact, &l.Rule, &l.Language)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Linked{}, fmt.Errorf("find the message that a reply answers: %w", err)
@@ -152,11 +168,15 @@ func writeReply(ctx context.Context, tx pgx.Tx, r Reply, linked *Linked) error {
 		return fmt.Errorf("encode the media of a reply: %w", err)
 	}
 	var conversation string
+	// A reply that came late opens the conversation, and does not set it back to what it was about then.
 	err = tx.QueryRow(ctx, `insert into conversation as c
 			(id, org, sender, channel, address, contact_id, record_id, last_message_id, last_inbound_at)
 		values ($1::uuid, $2, $3, $4, $5, $6, $7, nullif($8, '')::uuid, $9)
-		on conflict (sender, channel, address) do update set org = excluded.org, contact_id = excluded.contact_id,
-			record_id = excluded.record_id, last_message_id = excluded.last_message_id,
+		on conflict (sender, channel, address) do update set
+			org = case when c.last_inbound_at > excluded.last_inbound_at then c.org else excluded.org end,
+			contact_id = case when c.last_inbound_at > excluded.last_inbound_at then c.contact_id else excluded.contact_id end,
+			record_id = case when c.last_inbound_at > excluded.last_inbound_at then c.record_id else excluded.record_id end,
+			last_message_id = case when c.last_inbound_at > excluded.last_inbound_at then c.last_message_id else excluded.last_message_id end,
 			last_inbound_at = greatest(c.last_inbound_at, excluded.last_inbound_at), state = 'open'
 		returning id::text`,
 		uuid.Must(uuid.NewV7()).String(), string(linked.Org), r.Sender, string(r.Channel), string(r.From), linked.Contact,

@@ -143,6 +143,24 @@ func TestRetryThatWouldBeTooLateExpires(t *testing.T) {
 	require.Equal(t, []message.State{message.Delivered}, l.apply(event(c, "SM1", message.Delivered)), "an attempt that arrived counts")
 }
 
+// A try again that would come too late costs nothing where another channel is left: it goes there while there is time.
+func TestRetryThatWouldBeTooLateIsLeftToAnotherChannel(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	first := l.accepted(person, message.WhatsApp, "SM1")
+	e := again(first, "SM1", 5*time.Hour, 5)
+	e.Fallback = true
+	require.Equal(t, []message.State{message.Queued}, l.apply(e))
+	m := l.message(first.Message.ID)
+	require.Equal(t, message.ReasonFallback, m.Reason)
+	require.WithinDuration(t, time.Now(), m.NotBefore, time.Minute, "at once")
+	second := l.claim(message.SMS, m.ID)
+	l.sent(second, "SM2")
+	e = again(second, "SM2", 5*time.Hour, 5)
+	e.Fallback = true
+	require.Equal(t, []message.State{message.Expired}, l.apply(e), "there is no further channel")
+}
+
 // A callback that comes before the outcome is stored, and names no attempt, is obeyed when its SID is known.
 func TestEarlyFailureIsTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -45,6 +45,25 @@ func TestReplyLinks(t *testing.T) {
 	require.Equal(t, 3, get[int](l, `select count(*) from inbound i join conversation c on c.id = i.conversation_id`))
 }
 
+// Nobody answers what did not arrive, or what went out after they wrote: a reply may be found days later, by a listing.
+func TestReplyLinksToWhatThePersonHasSeen(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	seen, failed := l.accepted(person, message.SMS, "SM1"), l.accepted(person, message.SMS, "SM2")
+	l.apply(event(failed, "SM2", message.Undelivered))
+	require.Equal(t, seen.Message.ID, l.reply(store.Reply{SID: "IN1"}).MessageID)
+	require.Equal(t, failed.Message.ID, l.reply(store.Reply{SID: "IN2", RepliedSID: "SM2"}).MessageID, "unless it is quoted: it did arrive")
+	l.apply(event(seen, "SM1", message.Undelivered))
+	require.Equal(t, failed.Message.ID, l.reply(store.Reply{SID: "IN3"}).MessageID, "when none arrived, the newest")
+
+	later := l.accepted(person, message.SMS, "SM3")
+	l.exec(`update attempt set started_at = started_at - interval '3 days' where sid <> 'SM3'`)
+	require.Equal(t, failed.Message.ID, l.reply(store.Reply{SID: "IN4", Received: time.Now().Add(-48 * time.Hour)}).MessageID)
+	require.Equal(t, later.Message.ID, l.reply(store.Reply{SID: "IN5"}).MessageID)
+	l.reply(store.Reply{SID: "IN6", Received: time.Now().Add(-47 * time.Hour)})
+	require.Equal(t, later.Message.ID, get[string](l, `select last_message_id::text from conversation`), "the conversation is not set back")
+}
+
 func TestReplyRepeated(t *testing.T) {
 	t.Parallel()
 	l := open(t)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/beckonhq/beckon/internal/message"
@@ -123,7 +124,7 @@ func (by RuleSwitch) pause(ctx context.Context, tx pgx.Tx) (changed bool, err er
 	return true, by.audit(ctx, tx, "rules.pause")
 }
 
-// ResumeRule lets the messages of a rule go on, at once. What it has made in this span is part of its habit from now on, and who opts
+// ResumeRule lets the messages of a rule go on, at once. An error after it is resumed says that some of them have to wait a little. What it has made in this span is part of its habit from now on, and who opts
 // out in answer to what it sent before is not held against it again. It tells whether the rule was paused.
 func (s *Store) ResumeRule(ctx context.Context, by RuleSwitch) (changed bool, err error) {
 	err = s.inTx(ctx, "resume a rule", func(tx pgx.Tx) error {
@@ -146,15 +147,49 @@ func (s *Store) ResumeRule(ctx context.Context, by RuleSwitch) (changed bool, er
 			on conflict (rule, span) do update set messages = c.messages + excluded.messages`, by.Rule)
 		p.exec(`insert into rule_resume (rule, resumed_at) values ($1, clock_timestamp())
 			on conflict (rule) do update set resumed_at = excluded.resumed_at`, by.Rule)
-		p.exec(`with freed as (update message set not_before = now(), updated_at = now()
-				where rule = $1 and state = 'queued' and reason = $2 and id in (select message_id from belt) returning id)
-			update belt set due_at = now() where message_id in (select id from freed)`, by.Rule, string(message.ReasonRulePaused))
 		if err := p.run(ctx, tx); err != nil {
 			return err
 		}
 		return by.audit(ctx, tx, "rules.resume")
 	})
-	return changed, err
+	if !changed || err != nil {
+		return changed, err
+	}
+	return true, s.freeRule(ctx, by.Rule)
+}
+
+// freePage is how many rows of the belt one step of freeRule looks at.
+const freePage = 5000
+
+// freeRule makes the messages due that wait since their rule was paused, page by page along the belt: there may be a million of them,
+// which no transaction could hold at once. What a claim has in hand it waits for: that may have found the rule paused still.
+// When it ends early, the rest is looked at within the hour all the same.
+func (s *Store) freeRule(ctx context.Context, rule string) error {
+	for after := uuid.Nil.String(); after != ""; {
+		var page []string
+		err := s.inTx(ctx, "let the messages of a rule go on", func(tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, `select message_id::text from belt where message_id > $1::uuid order by message_id limit $2`, after, freePage)
+			if err == nil {
+				page, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			}
+			if err != nil || len(page) == 0 {
+				return err
+			}
+			_, err = tx.Exec(ctx, `with freed as (update message set not_before = now(), updated_at = now()
+					where id = any (array(select id from message where id = any ($1::text[]::uuid[]) and rule = $2 and state = 'queued' and reason = $3
+						order by id for update)) returning id)
+				update belt set due_at = now() where message_id in (select id from freed)`, page, rule, string(message.ReasonRulePaused))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		after = ""
+		if len(page) == freePage {
+			after = page[freePage-1]
+		}
+	}
+	return nil
 }
 
 func (by RuleSwitch) audit(ctx context.Context, tx pgx.Tx, action string) error {

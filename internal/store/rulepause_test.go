@@ -57,6 +57,7 @@ func TestRuleBreaker(t *testing.T) {
 	id := get[string](l, `select id::text from message order by id limit 1`)
 	paused := func(c store.Candidate) store.Verdict {
 		require.True(t, c.Paused)
+		require.Positive(t, c.PausedFor)
 		return store.Verdict{Wait: time.Hour, On: message.SMS, Defer: true, Behind: message.ReasonRulePaused}
 	}
 	require.Equal(t, 1, l.claimWith(paused, id).Waiting)
@@ -71,12 +72,52 @@ func TestRuleBreaker(t *testing.T) {
 	require.True(t, get[bool](l, `select m.not_before <= now() and b.due_at <= now() from message m join belt b on b.message_id = m.id where m.id = $1`, id))
 	l.claimWith(func(c store.Candidate) store.Verdict {
 		require.False(t, c.Paused)
+		require.Zero(t, c.PausedFor)
 		return store.Verdict{Send: message.SMS, Index: 0}
 	}, id)
 	require.Empty(t, l.fires(20), "13 are its habit now")
 	changed, err = l.ResumeRule(t.Context(), store.RuleSwitch{Rule: rule, By: "ana"})
 	require.NoError(t, err)
 	require.False(t, changed)
+}
+
+// Very many messages may wait when a rule is let go on. One that a claim has in hand, which has found the rule paused, is let go on too.
+func TestResumeOfVeryManyMessages(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	const many, id = 12_345, `('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid`
+	for _, one := range []struct{ rule, reason string }{{"paused", "rule_paused"}, {"other", "rule_paused"}, {"paused", "quiet_hours"}} {
+		first := get[int](l, `select count(*) from message`) + 1
+		n := many
+		if one.rule+one.reason != "pausedrule_paused" {
+			n = 1
+		}
+		l.exec(`insert into message (id, org, notification_id, record_id, object, contact_id, rule, template, language, purpose, channels, recipient,
+				content, state, reason, not_before)
+			select `+id+`, 'o', n::text, '', '', '', $1, 't', '', 'transactional', '{sms}', '+1415' || n, '{}', 'queued', $2, now() + interval '10 minutes'
+			from generate_series($3::integer, $4::integer) n`, one.rule, one.reason, first, first+n-1)
+	}
+	l.exec(`insert into belt (message_id, org, recipient, due_at, seq) select id, org, recipient, not_before, 0 from message`)
+	l.exec(`insert into rule_pause (rule, paused_by, note) values ('paused', 'beckon', '')`)
+	claim, err := l.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = claim.Rollback(context.WithoutCancel(t.Context())) }() // the pool waits for it
+	_, err = claim.Exec(t.Context(), `select from message where rule = 'paused' order by id limit 1 for update`)
+	require.NoError(t, err)
+	resumed := make(chan error, 1)
+	go func() {
+		_, err := l.ResumeRule(context.WithoutCancel(t.Context()), store.RuleSwitch{Rule: "paused", By: "ana"})
+		resumed <- err
+	}()
+	require.Eventually(t, func() bool {
+		return get[bool](l, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
+	}, 20*time.Second, 10*time.Millisecond, "it waits for the claim")
+	_, err = claim.Exec(t.Context(), `update message set not_before = now() + interval '1 hour' where id = (select id from message where rule = 'paused' order by id limit 1)`)
+	require.NoError(t, err)
+	require.NoError(t, claim.Commit(t.Context()))
+	require.NoError(t, <-resumed)
+	require.Equal(t, many, get[int](l, `select count(*) from message m join belt b on b.message_id = m.id where m.not_before <= now() and b.due_at <= now()`))
+	require.Equal(t, many, get[int](l, `select count(*) from message where rule = 'paused' and reason = 'rule_paused' and not_before <= now()`))
 }
 
 // A rule that runs away twice within one span can be resumed twice, and both bursts are its habit then.

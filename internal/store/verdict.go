@@ -121,6 +121,9 @@ func (v *verdicts) add(c *Candidate, verdict ruled, request ClaimRequest, result
 			Channel: verdict.Send, Index: verdict.Index, FreeText: verdict.FreeText, Tries: c.Tries,
 			Expires: time.Now().Add(c.ExpiresAt.Sub(c.Now)),
 		}
+		if !verdict.Closes.IsZero() {
+			claimed.Closes = time.Now().Add(verdict.Closes.Sub(c.Now))
+		}
 		if verdict.FreeText {
 			claimed.WindowAt = c.LastInbound[verdict.Send]
 		}

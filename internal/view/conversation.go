@@ -69,7 +69,7 @@ func NewConversation(c store.Conversation) Conversation {
 		MarkedAt: orNull(c.MarkedAt), MarkedBy: c.MarkedBy, PausedUntil: orNull(c.PausedUntil), LastInboundAt: orNull(c.LastInboundAt),
 		LastText: c.LastText, CreatedAt: c.CreatedAt.UTC(),
 	}
-	if c.Channel == message.WhatsApp && !c.LastInboundAt.IsZero() {
+	if c.Channel == message.WhatsApp && c.LastInboundAt.After(c.WindowDenied) {
 		v.WindowEnds = orNull(c.LastInboundAt.Add(message.WhatsAppWindow))
 	}
 	return v

@@ -139,3 +139,15 @@ func TestAnEmptyTraceHasListsNotNulls(t *testing.T) {
 	require.JSONEq(t, `{"notifications": [], "messages": [{`+goldenMessage+`, "attempt_list": [], "events": [], "replies": [], "gates": []}],
 		"dead_letters": [], "audit": [], "why": "it was sent and is delivered"}`, asJSON(t, one), "of a message that comes of no notification")
 }
+
+// Nobody is told that free text may be sent when WhatsApp has said that it may not.
+func TestWindowOfAConversation(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := store.Conversation{Channel: message.WhatsApp, LastInboundAt: now, WindowDenied: now.Add(-time.Hour)}
+	require.NotNil(t, NewConversation(c).WindowEnds)
+	c.WindowDenied = now
+	require.Nil(t, NewConversation(c).WindowEnds)
+	require.Nil(t, NewConversation(store.Conversation{Channel: message.WhatsApp}).WindowEnds)
+	require.Nil(t, NewConversation(store.Conversation{Channel: message.SMS, LastInboundAt: now}).WindowEnds)
+}

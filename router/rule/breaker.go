@@ -27,10 +27,7 @@ func (p *ruleParser) breaker(node *yaml.Node) *Breaker {
 	if keys == nil {
 		return nil
 	}
-	b := &Breaker{Per: p.duration(keys["per"], "per"), AtLeast: p.bound(keys["at_least"], "at_least")}
-	if n := keys["per"]; n != nil && b.Per < minSpan {
-		p.errorf(n, "per %q is shorter than %s", n.Value, minSpan)
-	}
+	b := &Breaker{Per: p.span(keys["per"], "per", minSpan), AtLeast: p.bound(keys["at_least"], "at_least")}
 	if n := keys["above"]; n != nil {
 		var err error
 		if b.Above, err = strconv.ParseFloat(strings.TrimSuffix(n.Value, "x"), 64); n.Kind != yaml.ScalarNode || err != nil || !(b.Above > 1 && b.Above <= maxBound) {
@@ -59,9 +56,9 @@ func (p *ruleParser) optOutBreaker(node *yaml.Node) *OptOutBreaker {
 	if keys == nil {
 		return nil
 	}
-	b := &OptOutBreaker{Per: p.duration(keys["per"], "per"), AtLeast: p.bound(keys["at_least"], "at_least")}
-	if n := keys["per"]; n != nil && (b.Per < minSpan || b.Per > maxOptOutSpan) {
-		p.errorf(n, "per %q is not between %s and %s", n.Value, minSpan, maxOptOutSpan)
+	b := &OptOutBreaker{Per: p.span(keys["per"], "per", minSpan), AtLeast: p.bound(keys["at_least"], "at_least")}
+	if n := keys["per"]; b.Per > maxOptOutSpan {
+		p.errorf(n, "per %q is longer than %s", n.Value, maxOptOutSpan)
 	}
 	if n := keys["above"]; n != nil {
 		digits, isShare := strings.CutSuffix(n.Value, "%")

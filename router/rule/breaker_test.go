@@ -40,8 +40,8 @@ func TestOptOutBreaker(t *testing.T) {
 		"{above: 0%, per: 24h, at_least: 5}":   "above must be a share",
 		"{above: 100%, per: 24h, at_least: 5}": "above must be a share",
 		"{above: NaN%, per: 24h, at_least: 5}": "above must be a share",
-		"{above: 3%, per: 10s, at_least: 5}":   "not between 1m0s and 720h0m0s",
-		"{above: 3%, per: 721h, at_least: 5}":  "not between 1m0s and 720h0m0s",
+		"{above: 3%, per: 10s, at_least: 5}":   "shorter than 1m0s",
+		"{above: 3%, per: 721h, at_least: 5}":  "longer than 720h0m0s",
 		"{above: 3%, per: 24h, at_least: 0}":   "at_least must be a whole number from 1 on",
 		"3%":                                   "an opt-out breaker",
 	} {

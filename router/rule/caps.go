@@ -70,7 +70,7 @@ func (p *ruleParser) cap(node *yaml.Node) {
 		Rule:     p.text(keys["rule"], "rule"),
 		Purpose:  message.Purpose(p.oneOf(keys["purpose"], "purpose", string(message.Transactional), string(message.Marketing))),
 		Messages: p.bound(keys["messages"], "messages"), Segments: p.bound(keys["segments"], "segments"),
-		Per:      p.duration(keys["per"], "per"),
+		Per:      p.span(keys["per"], "per", minWindow),
 		Suppress: p.oneOf(keys["exceed"], "exceed", "defer", "suppress") == "suppress",
 	}
 	if n := keys["program"]; n != nil {
@@ -84,9 +84,6 @@ func (p *ruleParser) cap(node *yaml.Node) {
 	}
 	if slices.ContainsFunc(p.loader.caps, func(other placedCap) bool { return other.Name == c.Name }) {
 		p.errorf(keys["name"], "cap name %q is used already", c.Name)
-	}
-	if keys["per"] != nil && c.Per < minWindow {
-		p.errorf(keys["per"], "per %q is shorter than %s", keys["per"].Value, minWindow)
 	}
 	p.loader.caps = append(p.loader.caps, placedCap{c, p.name, keys["rule"]})
 }

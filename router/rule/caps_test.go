@@ -1,6 +1,7 @@
 package rule_test
 
 import (
+	"errors"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -58,5 +59,19 @@ func TestMistakesInCaps(t *testing.T) {
 		data := placed + "caps:\n  - " + text + "\n  - {name: twice, scope: all, messages: 1, per: 1h}\n"
 		_, err := rule.Load(fstest.MapFS{"a.yaml": {Data: []byte(data)}}, rule.Options{Senders: []string{}})
 		require.ErrorContains(t, err, want, text)
+	}
+}
+
+// One mistake is told once: what is no duration is not called too short besides.
+func TestABadSpanIsOneMistake(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"caps: [{name: a, scope: all, messages: 1, per: 1d}]\n", "caps: [{name: a, scope: all, messages: 1, per: 20000h}]\n",
+		"    breaker: {above: 10x, per: 1d, at_least: 5}\n", "    opt_out_breaker: {above: 3%, per: -1h, at_least: 5}\n",
+	} {
+		_, err := rule.Load(fstest.MapFS{"a.yaml": {Data: []byte(placed + text)}}, rule.Options{})
+		wrong, ok := errors.AsType[*rule.LoadError](err)
+		require.True(t, ok, text)
+		require.Len(t, wrong.Problems, 1, text)
 	}
 }

@@ -155,7 +155,7 @@ tests:
     expect: []
 `)}})
 	require.NoError(t, err)
-	results := rule.RunTests(set, tests, nil)
+	results := rule.RunTests(set, tests, rule.Tools{})
 	require.True(t, results[0].Passed(), "%v", results[0].Failures)
 	require.Len(t, results[1].Failures, 6)
 	require.Len(t, results[2].Failures, 1)

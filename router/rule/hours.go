@@ -26,7 +26,8 @@ func (p *ruleParser) defaults(r *Rule, quietHours *yaml.Node) {
 		r.QuietHours = QuietHoursRespect
 	case r.QuietHours == QuietHoursIgnore || r.QuietHours == QuietHoursRespect:
 	case !kebab().MatchString(string(r.QuietHours)):
-		p.errorf(quietHours, "quiet_hours must be respect, ignore or a name in kebab-case")
+		p.errorf(quietHours, "quiet_hours is %q, want respect, ignore, or the name of a window of the table, which says its hours%s", string(r.QuietHours),
+			didYouMean(string(r.QuietHours), []string{string(QuietHoursIgnore), string(QuietHoursRespect)}))
 	case known != nil && !slices.Contains(known, string(r.QuietHours)):
 		words := append(slices.Clone(known), string(QuietHoursIgnore), string(QuietHoursRespect))
 		p.errorf(quietHours, "quiet_hours names the window %q, which is in no table%s", r.QuietHours, didYouMean(string(r.QuietHours), words))

@@ -1,9 +1,11 @@
 package rule_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,11 +69,45 @@ func TestExpectedPlace(t *testing.T) {
 		tests, err := rule.LoadTests(fstest.MapFS{"a_test.yaml": {Data: []byte(
 			"tests:\n  - name: x\n    notification: {object: Contact, record: {Mobile: '1', S: FL}}\n    expect: [{rule: a-rule, " + expect + "}]\n")}})
 		require.NoError(t, err)
-		return rule.RunTests(set, tests, nil)[0]
+		return rule.RunTests(set, tests, rule.Tools{})[0]
 	}
 	require.True(t, run("quiet_hours: late, place: {state: FL, country: null}").Passed())
 	failed := run("quiet_hours: respect, place: {state: GA, country: US}")
 	require.Len(t, failed.Failures, 3)
 	require.Contains(t, failed.Failures[0].Message, "quiet_hours of rule")
 	require.Contains(t, failed.Failures[1].Message, "place.country")
+}
+
+// When a message may go first, and which caps hold for it.
+func TestExpectedOpeningAndCaps(t *testing.T) {
+	t.Parallel()
+	set := load(t, placed+"    quiet_hours: late\n    delay: 1h\ncaps:\n  - {name: b, scope: all, messages: 3, per: 1h}\n"+
+		"  - {name: a, scope: person, messages: 3, per: 1h}\n  - {name: other, scope: all, purpose: marketing, messages: 3, per: 1h}\n")
+	opens := func(d *rule.Draft, to string, made time.Time) (time.Time, error) {
+		if to != "1" {
+			return time.Time{}, errors.New("not a valid phone number")
+		}
+		return made.Add(d.Delay), nil
+	}
+	run := func(expect, mobile string, tools rule.Tools) string {
+		tests, err := rule.LoadTests(fstest.MapFS{"a_test.yaml": {Data: []byte(
+			"tests:\n  - name: x\n    notification: {object: Contact, record: {Mobile: '" + mobile + "'}, received_at: 2026-07-03T20:30:00-04:00}\n" +
+				"    expect: [{rule: a-rule, " + expect + "}]\n")}})
+		require.NoError(t, err)
+		var all []string
+		for _, f := range rule.RunTests(set, tests, tools)[0].Failures {
+			all = append(all, f.Message)
+		}
+		return strings.Join(all, "\n")
+	}
+	tools := rule.Tools{Opens: opens}
+	require.Empty(t, run("opens: 2026-07-04T01:30:00Z, caps: [a, b]", "1", tools), "the same moment in another zone")
+	require.Contains(t, run("opens: 2026-07-04T08:00:00-04:00", "1", tools), "got:  2026-07-03T21:30:00-04:00")
+	require.Contains(t, run("opens: 2026-07-04T08:00:00-04:00", "2", tools), "recipient 1: not a valid phone number")
+	require.Contains(t, run("opens: 2026-07-04T08:00:00-04:00", "1", rule.Tools{}), "cannot be checked without the hours")
+	require.Contains(t, run("caps: []", "1", tools), "got:  a, b")
+	require.Contains(t, run("caps: [a, b, other]", "1", tools), "want: a, b, other")
+	_, err := rule.LoadTests(fstest.MapFS{"a_test.yaml": {Data: []byte(
+		"tests: [{name: x, notification: {object: A, record: {}}, expect: [{rule: a, opens: tomorrow}]}]")}})
+	require.ErrorContains(t, err, "opens must be a time")
 }

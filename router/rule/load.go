@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/beckonhq/beckon/internal/consent"
 	"github.com/beckonhq/beckon/internal/message"
 )
 
@@ -80,6 +81,7 @@ func Load(fsys fs.FS, opts Options) (*Set, error) {
 		set.replies = append(set.replies, replies...)
 	}
 	l.takeCaps(set)
+	l.warnShadowed(set.replies)
 	if err := l.problems.err(); err != nil {
 		return nil, err
 	}
@@ -122,6 +124,7 @@ type loader struct {
 	mappings []*Mapping
 	seen     map[string]Problem // where each rule name was first used
 	caps     []placedCap
+	words    *consent.Words // nil until they are needed
 }
 
 func (l *loader) readSchemas() error {

@@ -231,6 +231,16 @@ func (p *ruleParser) duration(node *yaml.Node, what string) time.Duration {
 	return 0
 }
 
+// span is a duration that has a shortest one.
+func (p *ruleParser) span(node *yaml.Node, what string, shortest time.Duration) time.Duration {
+	before := len(p.problems.list)
+	d := p.duration(node, what)
+	if node != nil && d < shortest && len(p.problems.list) == before { // else it is none, which is told already
+		p.errorf(node, "%s %q is shorter than %s", what, node.Value, shortest)
+	}
+	return d
+}
+
 // checkTemplate compares a rule with the templates that it will be rendered by.
 func (p *ruleParser) checkTemplate(r *Rule, template, channels *yaml.Node) {
 	known := p.loader.opts.Templates

@@ -125,12 +125,17 @@ tests:
   - name: no answer again
     reply: {question: why, asked: 2, timed_out: true}
     expect: [{rule: nobody-answers, mark: true}]
+  - name: an answer in the language of the conversation
+    reply: {text: Time., question: why, answers: [time]}
+    conversation: {object: Case, language: es}
+    record: {Status: Closed}
+    expect: [{rule: given, language: es, caps: []}]
   - name: something else, once too often
     reply: {text: hm, question: why, answers: [price], asked: 3}
     expect: []
 `)}})
 	require.NoError(t, err)
-	for _, r := range rule.RunTests(set, tests, nil) {
+	for _, r := range rule.RunTests(set, tests, rule.Tools{}) {
 		require.Empty(t, r.Failures, r.Name)
 	}
 	for text, want := range map[string]string{
@@ -198,7 +203,7 @@ tests:
     expect: [{rule: rated, ask: how, template: other}]
 `)}})
 	require.NoError(t, err)
-	results := rule.RunTests(set, tests, nil)
+	results := rule.RunTests(set, tests, rule.Tools{})
 	for _, r := range results[:3] {
 		require.Empty(t, r.Failures, r.Name)
 	}
@@ -215,4 +220,32 @@ func TestAWebhookOverHTTPIsWarnedOf(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, set.Warnings(), want, url)
 	}
+}
+
+// What looks right and never happens: a rule behind one that matches everything, and an answer that is an opt-out.
+func TestWarningsOfReplyRules(t *testing.T) {
+	t.Parallel()
+	set, err := rule.Load(fstest.MapFS{
+		"a.yaml": {Data: []byte(`rules:
+  - {name: some, on: reply, object: Case, when: 'true', mark: true}
+  - {name: all, on: reply, when: 'true ', mark: true}
+  - {name: late, on: timeout, when: 'true', mark: true}
+`)},
+		"b.yaml": {Data: []byte(`rules:
+  - name: visit
+    on: reply
+    when: reply.word == "visit"
+    ask: {name: visit, template: ask-visit, answers: [keep, Cancel, "baja", change]}
+`)},
+	}, rule.Options{})
+	require.NoError(t, err)
+	var all []string
+	for _, w := range set.Warnings() {
+		all = append(all, w.String())
+	}
+	require.Equal(t, []string{
+		`b.yaml:2:1: rule "visit" is never asked: "all" (a.yaml:3) comes before it and matches all. Rules are asked by the names of their files, then in the order of the file`,
+		`b.yaml:5:61: who writes the answer "Cancel" opts the person out, and no rule is asked: wait for another word`,
+		`b.yaml:5:69: who writes the answer "baja" opts the person out, and no rule is asked: wait for another word`,
+	}, all)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/beckonhq/beckon/internal/consent"
 )
 
 // Bounds of a question.
@@ -90,12 +92,45 @@ func (p *ruleParser) question(node *yaml.Node) *Question {
 				p.errorf(item, "answer %q is empty or stands twice", answer)
 			}
 			q.Answers = append(q.Answers, answer)
+			p.warnOfConsent(item, answer)
 		}
 		if len(q.Answers) == 0 || len(q.Answers) > mostAnswers {
 			p.errorf(n, "a question waits for 1 to %d answers", mostAnswers)
 		}
 	}
 	return q
+}
+
+// warnOfConsent warns of an answer that never comes to a rule when it is written, since it says something about consent. The payload of a
+// button may be such a word.
+func (p *ruleParser) warnOfConsent(node *yaml.Node, answer string) {
+	means := map[consent.Keyword]string{
+		consent.Stop: "opts the person out", consent.Start: "lifts an opt-out", consent.Help: "asks for help", consent.Review: "may be an opt-out, and stops everything for a review",
+	}
+	if is := means[p.loader.says(answer)]; is != "" {
+		p.loader.warnings.add(p.name, at(node), "who writes the answer %q %s, and no rule is asked: wait for another word", answer, is)
+	}
+}
+
+// says is what a reply says about consent, by the shipped words.
+func (l *loader) says(text string) consent.Keyword {
+	if l.words == nil {
+		l.words = consent.DefaultWords()
+	}
+	return l.words.Classify(text).Keyword
+}
+
+// warnShadowed warns of reply rules that are never asked, since one before them matches whatever comes.
+func (l *loader) warnShadowed(rules []*ReplyRule) {
+	first := map[string]*ReplyRule{} // that matches everything, by what it is asked about
+	for _, r := range rules {
+		if all := first[r.On]; all != nil {
+			l.warnings.add(r.File, position{r.Line, 1}, "rule %q is never asked: %q (%s:%d) comes before it and matches all. Rules are asked by the names of their files, then in the order of the file",
+				r.Name, all.Name, all.File, all.Line)
+		} else if r.Object == "" && strings.TrimSpace(r.When) == "true" {
+			first[r.On] = r
+		}
+	}
 }
 
 // replyExpressions compiles the CEL of a reply rule, with the names that it may use.

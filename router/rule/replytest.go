@@ -131,5 +131,13 @@ func (t *testRun) compareAct(e Expectation, act *ReplyAct) {
 	if e.Mark != nil && *e.Mark != act.Mark {
 		t.fail(e.Line, "mark of reply rule %q is not as expected", e.Rule)
 	}
-	t.compare(e, Draft{Rule: act.Rule, Template: act.Template, Language: act.Language, Vars: act.Vars})
+	language := act.Language
+	if language == "" { // as the router does
+		language = t.test.Reply.Conversation.Language
+	}
+	t.compare(e, Draft{Rule: act.Rule, Template: act.Template, Language: language, Vars: act.Vars})
+	if e.Opens != "" {
+		t.fail(e.Line, "reply rule %q: an answer goes at once, whatever the hour, so that opens means nothing", e.Rule)
+	}
+	t.compareCaps(e, t.set.CapsOfAnswer(act.Rule, message.DefaultSender))
 }

@@ -25,7 +25,7 @@ func TestExampleRules(t *testing.T) {
 	require.NoError(t, err)
 
 	tested, rendered := map[string]bool{}, map[string]bool{}
-	for _, result := range rule.RunTests(set, tests, texts.Render) {
+	for _, result := range rule.RunTests(set, tests, rule.Tools{Render: texts.Render}) {
 		for _, failure := range result.Failures {
 			t.Errorf("%s: %s", result.Name, failure)
 		}

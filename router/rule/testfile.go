@@ -36,6 +36,8 @@ type Expectation struct {
 	Place       map[string]string  // a part of it
 	Vars        map[string]*string // a subset of the variables, as text; nil is null
 	Text        map[message.Channel]string
+	Opens       string   // when the message may go first, RFC 3339
+	Caps        []string // the names of all caps that hold for it; empty and not nil: none
 	NoRecipient bool
 	Ask         string // the name of a reply rule's question
 	Webhook     string
@@ -199,7 +201,7 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 	e := Expectation{Line: node.Line}
 	keys := p.fields(node, "an expectation", []string{
 		"rule", "to", "channels", "language", "contact", "purpose", "template", "vars", "text", "no_recipient", "error", "ask", "webhook",
-		"mark", "quiet_hours", "place", "action", "program", "at",
+		"mark", "quiet_hours", "place", "action", "program", "at", "opens", "caps",
 	})
 	if node.Kind != yaml.MappingNode {
 		return e
@@ -226,11 +228,9 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 	}
 	e.Action = p.oneOf(keys["action"], "action", string(consent.OptOut), string(consent.OptIn), string(consent.ReOptIn), string(consent.Confirm))
 	e.Program = p.optional(keys["program"], "program")
-	if n := keys["at"]; n != nil {
-		e.At = p.scalar(n, "at")
-		if _, err := time.Parse(time.RFC3339, e.At); err != nil {
-			p.errorf(n, "at must be a time such as %s", testReceived)
-		}
+	e.At, e.Opens = p.moment(keys["at"], "at"), p.moment(keys["opens"], "opens")
+	if n := keys["caps"]; n != nil {
+		e.Caps = p.texts(n, "caps")
 	}
 	e.NoRecipient = p.boolean(keys["no_recipient"], "no_recipient")
 	if n := keys["error"]; n != nil {
@@ -243,6 +243,18 @@ func (p *testParser) expectation(node *yaml.Node) Expectation {
 	}
 	p.expectedContent(&e, keys)
 	return e
+}
+
+// moment reads a time and keeps it as it is written; empty when there is none.
+func (p *testParser) moment(node *yaml.Node, what string) string {
+	if node == nil {
+		return ""
+	}
+	text := p.scalar(node, what)
+	if _, err := time.Parse(time.RFC3339, text); err != nil {
+		p.errorf(node, "%s must be a time such as %s", what, testReceived)
+	}
+	return text
 }
 
 func (p *testParser) expectedContent(e *Expectation, keys map[string]*yaml.Node) {

@@ -11,9 +11,6 @@ import (
 	"github.com/beckonhq/beckon/internal/message"
 )
 
-// Render renders a template, so that a test can demand a message's text; templates.Set has it as a method.
-type Render func(template, language string, vars map[string]any) (message.Content, error)
-
 // Failure is one demand of a test that the rules did not meet.
 type Failure struct {
 	File    string `json:"file"`
@@ -36,11 +33,11 @@ type TestResult struct {
 // Passed tells whether every demand was met.
 func (r TestResult) Passed() bool { return len(r.Failures) == 0 }
 
-// RunTests plays tests against a Set, in order. Without render (nil) a test that demands a text fails and says so.
-func RunTests(set *Set, tests []Test, render Render) []TestResult {
+// RunTests plays tests against a Set, in order. A test that demands what a missing tool would tell fails and says so.
+func RunTests(set *Set, tests []Test, tools Tools) []TestResult {
 	results := make([]TestResult, len(tests))
 	for i, test := range tests {
-		run := &testRun{test: test, set: set, render: render}
+		run := &testRun{test: test, set: set, tools: tools}
 		run.check()
 		results[i] = TestResult{
 			File: test.File, Line: test.Line, Name: test.Name, Failures: run.failures, Decision: run.decision,
@@ -52,7 +49,7 @@ func RunTests(set *Set, tests []Test, render Render) []TestResult {
 type testRun struct {
 	test     Test
 	set      *Set
-	render   Render
+	tools    Tools
 	decision Decision
 	failures []Failure
 }
@@ -113,6 +110,8 @@ func (t *testRun) expect(e Expectation) {
 		t.fail(e.Line, "rule %q makes messages: action and at are of items of consent", e.Rule)
 	default:
 		t.compare(e, got.Messages[0])
+		t.compareOpens(e, &got.Messages[0])
+		t.compareCaps(e, t.set.CapsOf(&got.Messages[0]))
 	}
 }
 
@@ -146,8 +145,8 @@ func (t *testRun) compareConsent(e Expectation, got *Word) {
 	if want, err := time.Parse(time.RFC3339, e.At); err == nil && !want.Equal(got.At) {
 		same("at", e.At, got.At.UTC().Format(time.RFC3339))
 	}
-	if e.Language != nil || e.Contact != nil || e.Purpose != "" || e.Template != "" || e.Vars != nil || e.Text != nil {
-		t.fail(e.Line, "%q makes no message: language, contact, purpose, template, vars and text are of rules", e.Rule)
+	if e.Language != nil || e.Contact != nil || e.Purpose != "" || e.Template != "" || e.Vars != nil || e.Text != nil || e.Opens != "" || e.Caps != nil {
+		t.fail(e.Line, "%q makes no message: language, contact, purpose, template, vars, text, opens and caps are of rules", e.Rule)
 	}
 }
 
@@ -208,11 +207,11 @@ func (t *testRun) compareText(e Expectation, got Draft) {
 	if len(e.Text) == 0 {
 		return
 	}
-	if t.render == nil {
+	if t.tools.Render == nil {
 		t.fail(e.Line, "rule %q: the text cannot be checked without the templates", e.Rule)
 		return
 	}
-	content, err := t.render(got.Template, got.Language, got.Vars)
+	content, err := t.tools.Render(got.Template, got.Language, got.Vars)
 	if err != nil {
 		t.fail(e.Line, "template %q of rule %q cannot be rendered: %v", got.Template, e.Rule, err)
 		return

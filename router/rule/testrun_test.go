@@ -46,7 +46,7 @@ func play(t *testing.T, render rule.Render, tests string) []rule.TestResult {
 	require.NoError(t, err)
 	list, err := rule.LoadTests(fsys)
 	require.NoError(t, err)
-	return rule.RunTests(set, list, render)
+	return rule.RunTests(set, list, rule.Tools{Render: render})
 }
 
 func TestRunTestsPass(t *testing.T) {
