@@ -19,24 +19,29 @@ type YesTo struct {
 
 // queueWord adds what a reply says about consent, for a caller that holds the person's locks.
 func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Linked) error {
-	if r.Consent != nil {
-		entry := *r.Consent
-		entry.Org = linked.Org
-		if entry.Action == consent.ReOptIn && yesAsStart(&r) {
-			if out, err := revokedAll(ctx, tx, r); err != nil || !out {
-				return err
-			}
+	if r.Consent == nil {
+		return nil
+	}
+	entry := *r.Consent
+	entry.Org = linked.Org
+	switch entry.Action {
+	case consent.ReOptIn:
+		if !yesAsStart(&r) {
+			break
 		}
-		if entry.Action == consent.OptOut {
-			var err error
-			if entry.Scope, err = revokedScope(ctx, tx, r, linked); err != nil {
-				return err
-			}
+		if out, err := revokedAll(ctx, tx, r); err != nil || !out {
+			return err
 		}
-		queueEntry(p, entry)
-		if entry.Action == consent.OptOut {
-			queueRuleOptOut(p, r.SID)
+	case consent.OptOut:
+		var err error
+		if entry.Scope, err = revokedScope(ctx, tx, r, linked); err != nil {
+			return err
 		}
+	case consent.OptIn, consent.Confirm, consent.Erase: // no reply says that
+	}
+	queueEntry(p, entry)
+	if entry.Action == consent.OptOut {
+		queueRuleOptOut(p, r.SID)
 	}
 	return nil
 }
