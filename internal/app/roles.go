@@ -281,8 +281,10 @@ func mountProfiles(g *echo.Group) {
 
 func (a *App) newProbes() *probes {
 	p := &probes{needs: map[string][]string{}, warnings: a.warnings}
-	names := map[string]func(context.Context) error{"nats": a.lookNATS, "postgres": a.lookPostgres, "twilio": a.lookTwilio, "door": a.lookDoor, "ledger": a.lookLedger,
-		"erasures": a.lookErasures}
+	names := map[string]func(context.Context) error{
+		"nats": a.lookNATS, "postgres": a.lookPostgres, "twilio": a.lookTwilio, "door": a.lookDoor, "ledger": a.lookLedger,
+		"erasures": a.lookErasures,
+	}
 	used := map[string]bool{}
 	for _, r := range a.roles() {
 		if a.has(r.name) {

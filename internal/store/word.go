@@ -19,25 +19,26 @@ type YesTo struct {
 
 // queueWord adds what a reply says about consent, for a caller that holds the person's locks.
 func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Linked) error {
-	if r.Consent != nil {
-		entry := *r.Consent
-		entry.Org = linked.Org
-		if entry.Action == consent.ReOptIn && yesAsStart(&r) {
-			if out, err := revokedAll(ctx, tx, r); err != nil || !out {
-				return err
-			}
-		}
-		if entry.Action == consent.OptOut {
-			var err error
-			if entry.Scope, err = revokedScope(ctx, tx, r, linked); err != nil {
-				return err
-			}
-		}
-		queueEntry(p, entry)
-		if entry.Action == consent.OptOut {
-			queueRuleOptOut(p, r.SID)
+	if r.Consent == nil {
+		return nil
+	}
+	entry := *r.Consent
+	entry.Org = linked.Org
+	if entry.Action == consent.ReOptIn && yesAsStart(&r) {
+		if out, err := revokedAll(ctx, tx, r); err != nil || !out {
+			return err
 		}
 	}
+	if entry.Action != consent.OptOut {
+		queueEntry(p, entry)
+		return nil
+	}
+	var err error
+	if entry.Scope, err = revokedScope(ctx, tx, r, linked); err != nil {
+		return err
+	}
+	queueEntry(p, entry)
+	queueRuleOptOut(p, r.SID)
 	return nil
 }
 
