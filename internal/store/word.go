@@ -24,25 +24,21 @@ func queueWord(ctx context.Context, tx pgx.Tx, p *pipeline, r Reply, linked *Lin
 	}
 	entry := *r.Consent
 	entry.Org = linked.Org
-	switch entry.Action {
-	case consent.ReOptIn:
-		if !yesAsStart(&r) {
-			break
-		}
+	if entry.Action == consent.ReOptIn && yesAsStart(&r) {
 		if out, err := revokedAll(ctx, tx, r); err != nil || !out {
 			return err
 		}
-	case consent.OptOut:
-		var err error
-		if entry.Scope, err = revokedScope(ctx, tx, r, linked); err != nil {
-			return err
-		}
-	case consent.OptIn, consent.Confirm, consent.Erase: // no reply says that
+	}
+	if entry.Action != consent.OptOut {
+		queueEntry(p, entry)
+		return nil
+	}
+	var err error
+	if entry.Scope, err = revokedScope(ctx, tx, r, linked); err != nil {
+		return err
 	}
 	queueEntry(p, entry)
-	if entry.Action == consent.OptOut {
-		queueRuleOptOut(p, r.SID)
-	}
+	queueRuleOptOut(p, r.SID)
 	return nil
 }
 
