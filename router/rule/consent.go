@@ -96,7 +96,7 @@ func (m *Mapping) words() []mappedWord {
 }
 
 // errBoth says that a record contradicts itself.
-var errBoth = errors.New("two of opt_out, opt_in, opt_in_again and confirm are true at once")
+var errBoth = errors.New("two of opt_in, opt_in_again and confirm are true at once")
 
 // decide asks one mapping. A panic below is an error of this mapping alone.
 func (m *Mapping) decide(f *facts) (result Result) {
@@ -127,7 +127,7 @@ func (m *Mapping) word(f *facts) (w Word, said bool, err error) {
 		}
 		is, err := one.when.evalBool(f)
 		switch {
-		case err != nil && w.Action == consent.OptOut: // it is said, whatever can't be read besides
+		case w.Action == consent.OptOut && (is || err != nil): // it is said, whatever else is, or can't be read
 		case err != nil:
 			return w, false, err
 		case is && said:

@@ -63,7 +63,7 @@ func TestConsentMapping(t *testing.T) {
 			rule.VerdictMatched, consent.OptIn, time.Unix(0, 0).UTC(), notification.Matched,
 		},
 		"opted out, at the first sight": {input("Out", "true", "Phone", "1"), rule.VerdictMatched, consent.OptOut, received, notification.Matched},
-		"both at once":                  {input("In", "true", "Out", "true", "Phone", "1"), rule.VerdictError, "", received, notification.RuleError},
+		"both at once":                  {input("In", "true", "Out", "true", "Phone", "1"), rule.VerdictMatched, consent.OptOut, received, notification.Matched},
 		"nobody to say it of":           {input("In", "true"), rule.VerdictNoRecipient, "", received, notification.Matched},
 	} {
 		d := rule.Decide(set, c.in)
@@ -114,6 +114,21 @@ consent:
 		require.Equal(t, rule.VerdictMatched, d.Results[0].Verdict, text)
 		require.Equal(t, want, d.Results[0].Consent.At.Format(time.RFC3339), text)
 	}
+}
+
+// A record that says both is read as the person who wants less.
+func TestAnOptOutCountsBesideAnOptIn(t *testing.T) {
+	t.Parallel()
+	set := load(t, `
+consent:
+  - {name: log, object: Thing, address: record.Phone, opt_out: record.Out == "true", opt_in: record.In == "true", confirm: record.Sure == "true"}
+`)
+	d := rule.Decide(set, input("Out", "true", "In", "true", "Sure", "true", "Phone", "1"))
+	require.Equal(t, rule.VerdictMatched, d.Results[0].Verdict)
+	require.Equal(t, consent.OptOut, d.Results[0].Consent.Action)
+	d = rule.Decide(set, input("Out", "false", "In", "true", "Sure", "true", "Phone", "1"))
+	require.Equal(t, rule.VerdictError, d.Results[0].Verdict)
+	require.Contains(t, d.Results[0].Error, "true at once")
 }
 
 func TestConsentMistakes(t *testing.T) {
