@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/beckonhq/beckon/internal/config"
+	"github.com/beckonhq/beckon/internal/store"
 )
 
 func (a *App) newProbes() *probes {
@@ -71,12 +73,16 @@ func (a *App) lookPostgres(ctx context.Context) error {
 	return nil
 }
 
-// lookErasures tells whether this process knows whom nothing may be sent to: else it sends to nobody.
+// lookErasures tells whether this process knows whom nothing may be sent to: else it sends to nobody. That Postgres does not answer is
+// told by the look at Postgres, which names the cause.
 func (a *App) lookErasures(ctx context.Context) error {
 	if !reached(a.migrated) {
 		return errStarting
 	}
-	return a.store.KnowsErasures(ctx)
+	if err := a.store.KnowsErasures(ctx); errors.Is(err, store.ErrErasureKey) {
+		return err
+	}
+	return nil
 }
 
 func (a *App) warnings() []string {
