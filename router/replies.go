@@ -53,12 +53,12 @@ type settled struct {
 }
 
 func (s *settled) bounds(ctx context.Context, inbound Inbound) (store.ReplyBounds, error) {
-	if s.at.IsZero() {
-		at := time.Now()
-		last, err := inbound.LastInbound(ctx)
-		if err != nil {
-			return store.ReplyBounds{}, fmt.Errorf("ask for the newest reply: %w", err)
-		}
+	at := time.Now()
+	last, err := inbound.LastInbound(ctx)
+	if err != nil {
+		return store.ReplyBounds{}, fmt.Errorf("ask for the newest reply: %w", err)
+	}
+	if s.at.IsZero() || last < s.last { // less: the stream was made anew, and would never get there
 		s.last, s.at = last, at
 	}
 	floor, err := inbound.AckFloor(ctx)

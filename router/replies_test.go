@@ -303,5 +303,10 @@ func TestSettled(t *testing.T) {
 		<-time.After(time.Second)
 		look(9, 9)
 		require.Equal(t, start.Add(2*time.Second), s.before)
+		look(12, 10)
+		<-time.After(time.Second)
+		look(2, 1)
+		look(2, 2)
+		require.Equal(t, start.Add(3*time.Second), s.before, "a stream that was made anew counts from the beginning")
 	})
 }

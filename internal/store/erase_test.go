@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -121,9 +122,7 @@ func TestErasureBesideAClaim(t *testing.T) {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(person))
 	key := int32(h.Sum32())
-	require.Eventually(t, func() bool { // the erasure has the address, and waits for the message
-		return get[int](l, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
-	}, 10*time.Second, 10*time.Millisecond)
+	l.becomes(waitsForLock, 1) // the erasure has the address, and waits for the message
 	_, err = claim.Exec(t.Context(), `select pg_advisory_xact_lock($1, $2)`, 0x62656b, key)
 	if err != nil { // the claim lost
 		require.NoError(t, claim.Rollback(t.Context()))
@@ -161,6 +160,18 @@ func TestErasureHoldsNoRepliesUpWhileItLooks(t *testing.T) {
 	}
 }
 
+// holds takes the lock of an address until its transaction ends.
+func (l *ledger) holds(a addr) pgx.Tx {
+	l.t.Helper()
+	held, err := l.db.Begin(l.t.Context())
+	require.NoError(l.t, err)
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(a))
+	_, err = held.Exec(l.t.Context(), `select pg_advisory_xact_lock($1, $2)`, 0x62656b, int32(h.Sum32()))
+	require.NoError(l.t, err)
+	return held
+}
+
 const waitsForLock = `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
 
 func (l *ledger) becomes(query string, want int) {
@@ -174,12 +185,7 @@ func TestErasureLooksAgain(t *testing.T) {
 	l := open(t)
 	l.UseErasureKeys([]string{erasureKey})
 	l.accepted(person, message.SMS, "SM1")
-	held, err := l.db.Begin(t.Context())
-	require.NoError(t, err)
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(person))
-	_, err = held.Exec(t.Context(), `select pg_advisory_xact_lock($1, $2)`, 0x62656b, int32(h.Sum32()))
-	require.NoError(t, err)
+	held := l.holds(person)
 	done := make(chan store.Erasure, 1)
 	go func() {
 		all, err := l.ErasePerson(context.Background(), person, "ana", "asked for it")
@@ -223,21 +229,14 @@ func TestAnErasureThatAnAnswerWaitsFor(t *testing.T) {
 	l.UseErasureKeys([]string{erasureKey})
 	l.reply(store.Reply{SID: "IN1", Body: "hello"})
 	id := get[string](l, `select id::text from conversation`)
-	held, err := l.db.Begin(t.Context()) // as an erasure holds it
-	require.NoError(t, err)
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(person))
-	_, err = held.Exec(t.Context(), `select pg_advisory_xact_lock($1, $2)`, 0x62656b, int32(h.Sum32()))
-	require.NoError(t, err)
+	held := l.holds(person) // as an erasure does
 	answered := make(chan error, 1)
 	go func() {
 		_, _, err := l.AnswerConversation(context.Background(), store.Answer{ConversationID: id, Content: spoken("", "").Content, By: "ana"})
 		answered <- err
 	}()
-	require.Eventually(t, func() bool {
-		return get[int](l, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
-	}, 10*time.Second, 10*time.Millisecond)
-	_, err = held.Exec(t.Context(), `select * from erase_person(array[$1], array['erased:x'], array[$2], '[]')`, string(person), person.Pattern())
+	l.becomes(waitsForLock, 1)
+	_, err := held.Exec(t.Context(), `select * from erase_person(array[$1], array['erased:x'], array[$2], '[]')`, string(person), person.Pattern())
 	require.NoError(t, err)
 	require.NoError(t, held.Commit(t.Context()))
 	require.NoError(t, <-answered)

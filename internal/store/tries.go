@@ -30,16 +30,13 @@ type tries struct {
 	read   func(ctx context.Context, tx pgx.Tx, key string) (*PendingReply, error)
 }
 
-// try decides the next one. The note of the try is committed before it begins and goes with what is decided, or is taken back when the
-// database failed: what stays are tries that failed otherwise, or in which the process died.
+// try decides the next one. The note of the try is committed before it begins and goes with what is decided, or is taken back when there
+// was nothing to decide after all or the database failed: what stays are tries that failed otherwise, or in which the process died.
 func (s *Store) try(ctx context.Context, t tries, perHour int, decide func(PendingReply) DecidedReply) (ReplyResult, error) {
 	for {
 		var key string
 		var n int
 		err := s.inTx(ctx, "begin to decide a reply", func(tx pgx.Tx) error {
-			if err := s.checkMark(ctx, tx); err != nil {
-				return err
-			}
 			return tx.QueryRow(ctx, t.begin, t.args...).Scan(&key, &n)
 		})
 		switch {
@@ -53,23 +50,33 @@ func (s *Store) try(ctx context.Context, t tries, perHour int, decide func(Pendi
 		result := ReplyResult{SID: key}
 		gone := false
 		err = s.inTx(ctx, "decide a reply", func(tx pgx.Tx) error {
+			if err := s.checkMark(ctx, tx); err != nil {
+				return err
+			}
 			pending, err := t.read(ctx, tx, key)
-			if gone = pending == nil; err != nil || gone {
+			if gone = err == nil && pending == nil; err != nil || gone {
 				return err
 			}
 			result, err = writeDecided(ctx, tx, pending, decide(*pending), perHour)
 			return err
 		})
-		switch {
-		case err != nil && Temporary(err):
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
-			defer cancel()
-			_, failed := s.pool.Exec(ctx, t.forget, key) // if it fails the lease says the same, later
-			return result, errors.Join(err, failed)
-		case err != nil || !gone:
+		if gone || Temporary(err) { // if it can't be taken back the lease says the same, later
+			err = errors.Join(err, s.takeBack(ctx, t.forget, key))
+		}
+		if err != nil || !gone {
 			return result, err
 		}
 	}
+}
+
+// takeBack forgets a try, also when ctx has ended.
+func (s *Store) takeBack(ctx context.Context, statement, key string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	defer cancel()
+	if _, err := s.pool.Exec(ctx, statement, key); err != nil {
+		return fmt.Errorf("take the note of a try back: %w", err)
+	}
+	return nil
 }
 
 // PutOffReply lets a reply that could not be decided be due after the wait, and marks its conversation for a human when it has been

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/beckonhq/beckon/internal/message"
@@ -96,6 +97,30 @@ func TestATryThatTheDatabaseEndsIsNotCounted(t *testing.T) {
 		l.overdue(time.Minute)
 	}
 	require.Equal(t, "timed_out 1", l.questions()[:11])
+}
+
+// What turns out to be done, or to have to wait, was no try.
+func TestATryThatFindsNothingIsNotCounted(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	l.accepted(person, message.SMS, "SM1")
+	l.hears(store.Reply{SID: "IN1", Body: "rate", Seq: 1})
+	l.overdue(time.Minute)
+	held := l.holds(person)
+	done := make(chan store.ReplyResult, 1)
+	go func() {
+		result, err := l.TimeOutQuestion(context.Background(), everyReply(), survey)
+		assert.NoError(t, err)
+		done <- result
+	}()
+	l.becomes(waitsForLock, 1)
+	require.Equal(t, 1, get[int](l, `select tries from question`))
+	l.exec(`update question set expires_at = now() + interval '1 hour'`)
+	require.NoError(t, held.Commit(t.Context()))
+	require.Empty(t, (<-done).SID)
+	require.Zero(t, get[int](l, `select tries from question`))
+	l.overdue(time.Minute)
+	require.NotEmpty(t, l.timeOut().SID, "it need not wait for a lease")
 }
 
 // everyReply is what a router knows when the dispatchers have worked on all replies.
